@@ -1,0 +1,51 @@
+"""What an agent is: its name, the messages it handles, and the loops that do its work.
+
+Handlers only write down what a message says and wake a loop; loops do what is waiting in the database. So nothing
+depends on a message being handled at a certain moment, and an agent that was killed finds its work where it left it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .schemas import Message
+
+Handler = Callable[[Any], None]
+# A step does one portion of waiting work and returns True when there may be more at once.
+Step = Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class LoopSpec:
+    """A loop of an agent: `step` runs when it is woken, and every `interval` seconds at the latest."""
+
+    name: str
+    step: Step
+    interval: float = 1.0
+
+
+@dataclass(frozen=True)
+class AgentSpec:
+    """An agent. Its queue is `agent_<name>`, bound to the message types in `handlers`.
+
+    `wakes` names the loop that a handled message gives work to.
+    """
+
+    name: str
+    agent_type: str
+    meaning: str
+    handlers: Mapping[type[Message], Handler]
+    loops: tuple[LoopSpec, ...]
+    wakes: Mapping[type[Message], str] = field(default_factory=dict)
+
+    @property
+    def queue_name(self) -> str:
+        """Name of the agent's own durable queue."""
+        return f"agent_{self.name}"
+
+    @property
+    def msg_types(self) -> list[str]:
+        """The message types it takes off the bus."""
+        return sorted(str(model.model_fields["msg_type"].default) for model in self.handlers)

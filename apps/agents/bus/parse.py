@@ -1,0 +1,62 @@
+"""From the body of a message to its model, or to a reason that a person can act on."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+from uuid import UUID
+
+from pydantic import ValidationError
+
+from .schemas import MESSAGES, Message
+
+
+class MessageError(ValueError):
+    """A message cannot be understood; the text names the field, the value and what was expected."""
+
+
+class UnknownMessage(MessageError):
+    """No message of this type is known."""
+
+
+def parse(body: Any, *, fallback_id: UUID | None = None) -> Message:
+    """The message in `body`.
+
+    Args:
+        body: the decoded JSON of the message.
+        fallback_id: the id of a message that brings none; it must be the same on redelivery.
+
+    Raises:
+        MessageError: it is no object, its type is missing, or fields are missing or wrong.
+        UnknownMessage: its type is not in the vocabulary.
+    """
+    if not isinstance(body, dict):
+        raise MessageError(f"a message is a JSON object, this is {type(body).__name__}: {_short(body)}")
+    msg_type = body.get("msg_type")
+    if not isinstance(msg_type, str) or not msg_type:
+        raise MessageError(f"msg_type is missing or no text: {_short(msg_type)}")
+    model = MESSAGES.get(msg_type)
+    if model is None:
+        near = difflib.get_close_matches(msg_type, MESSAGES, n=1)
+        hint = f", did you mean {near[0]!r}?" if near else ""
+        raise UnknownMessage(f"msg_type {msg_type!r} is not in the vocabulary{hint}")
+    if fallback_id is not None and "msg_id" not in body:
+        body = body | {"msg_id": fallback_id}
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        raise MessageError(f"{msg_type}: {_explain(error)}") from None
+
+
+def _explain(error: ValidationError) -> str:
+    return "; ".join(
+        f"{'.'.join(str(part) for part in problem['loc'])}"
+        + ("" if problem["type"] == "missing" else f" = {_short(problem['input'])}")
+        + f": {problem['msg']}"
+        for problem in error.errors(include_url=False)
+    )
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,78 @@
+"""A running agent: its loops, its heartbeat, and the way from a message to both."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any
+from uuid import UUID
+
+from django.utils import timezone
+
+from .. import services
+from .agent import AgentSpec, LoopSpec
+from .loop import Loop
+from .receive import receive
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_SECONDS = 5.0
+STOP_SECONDS = 15.0
+
+
+class AgentRuntime:
+    """The loops of one agent in this process, and its heartbeat, which is a loop as well."""
+
+    def __init__(self, spec: AgentSpec) -> None:
+        self.spec = spec
+        self._started_at = timezone.now()
+        self._received = 0
+        self._lock = threading.Lock()
+        self._heartbeat = Loop(
+            LoopSpec("heartbeat", self._beat, interval=HEARTBEAT_SECONDS), actor=spec.name
+        )
+        self._loops = {
+            loop.name: Loop(loop, actor=spec.name, changed=self._heartbeat.wake) for loop in spec.loops
+        }
+
+    def start(self) -> None:
+        """Start all loops. They depend on the database only, not on the broker being there."""
+        for loop in (*self._loops.values(), self._heartbeat):
+            loop.start()
+
+    def stop(self) -> None:
+        """Let every loop finish its step, then say good-bye."""
+        loops = (*self._loops.values(), self._heartbeat)
+        for loop in loops:
+            loop.stop()
+        for loop in loops:
+            loop.join(STOP_SECONDS)
+        services.agent_exited(self.spec.name)
+
+    def receive(self, body: Any, *, delivery_id: UUID) -> None:
+        """Handle a message and wake the loop that has work from it."""
+        message = receive(self.spec, body, delivery_id=delivery_id)
+        with self._lock:
+            self._received += 1
+        if message is not None and (loop := self.spec.wakes.get(type(message))):
+            self._loops[loop].wake()
+
+    @property
+    def waiting_for(self) -> str:
+        """Why work waits, loop by loop; empty when none does."""
+        return "; ".join(
+            f"{loop.name}: {loop.waiting_for}" for loop in self._loops.values() if loop.waiting_for
+        )
+
+    def _beat(self) -> bool:
+        services.beat(
+            self.spec.name,
+            agent_type=self.spec.agent_type,
+            started_at=self._started_at,
+            waiting_for=self.waiting_for,
+            counters={
+                "messages": self._received,
+                **{f"{name}_steps": loop.steps for name, loop in self._loops.items()},
+            },
+        )
+        return False

@@ -1,0 +1,232 @@
+"""The messages on the bus: one pydantic model per `msg_type`, and the registry of all.
+
+Field names are those of the existing swf system; the envelope adds what it lacks. Unknown fields are kept. `docs/messages/`
+is generated from here (`manage.py write_schemas`).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from uuid_utils.compat import uuid7
+
+SCHEMA_VERSION = 1
+
+Checksum = Annotated[str, Field(pattern=r"^[0-9a-f]{8}$", description="adler32, 8 hexadecimal digits")]
+Sequence = Annotated[int, Field(ge=1, description="Position of the STF in its run, from 1")]
+Bytes = Annotated[int, Field(ge=0)]
+# Run ids travel as strings in the existing system; a number is accepted too.
+RunId = Annotated[
+    str,
+    BeforeValidator(lambda value: str(value) if isinstance(value, int) else value),
+    Field(pattern=r"^\d+$", description="The run number, as a string"),
+]
+
+
+class Message(BaseModel):
+    """The envelope. Every message has it; one from elsewhere that lacks it is given one on arrival."""
+
+    model_config = ConfigDict(extra="allow")
+    # Who takes the message off the bus, for the document; the bindings are made from the agents' handlers.
+    meaning: ClassVar[str] = ""
+
+    msg_type: str
+    msg_id: UUID = Field(default_factory=uuid7, description="UUID version 7, unique; consumers drop repeats")
+    schema_version: int = SCHEMA_VERSION
+    occurred_at: datetime | None = Field(None, description="When the change was made, UTC")
+    correlation_id: UUID | None = Field(None, description="msg_id of the message that all this began with")
+    causation_id: UUID | None = Field(None, description="msg_id of the message that led to this one")
+    stream_sequence: int | None = Field(None, description="Counts this sender's entries in this run from 1")
+    namespace: str = ""
+    sender: str = ""
+    timestamp: str = Field("", description="As occurred_at; the existing system's name for it")
+    run_id: RunId | None = None
+    execution_id: str | None = None
+
+    @property
+    def run_number(self) -> int | None:
+        """The run id as a number."""
+        return int(self.run_id) if self.run_id else None
+
+
+class RunMessage(Message):
+    """A message about one run."""
+
+    run_id: RunId
+
+    @property
+    def run_number(self) -> int:
+        return int(self.run_id)
+
+
+class RunWorkflow(Message):
+    meaning = "Start a run of this workflow; with run_id the run exists already and waits for the DAQ."
+    msg_type: Literal["run_workflow"] = "run_workflow"
+    workflow_name: str
+    config: str = ""
+    realtime: bool = True
+    params: dict[str, Any] = Field(default_factory=dict)
+
+
+class ControlMessage(RunMessage):
+    """What an operator wants of a run."""
+
+    reason: str = ""
+    requested_by: str = ""
+
+
+class PauseWorkflow(ControlMessage):
+    meaning = "Stop taking data until resume_workflow; the run stays open."
+    msg_type: Literal["pause_workflow"] = "pause_workflow"
+
+
+class ResumeWorkflow(ControlMessage):
+    meaning = "Go on taking data."
+    msg_type: Literal["resume_workflow"] = "resume_workflow"
+
+
+class StopWorkflow(ControlMessage):
+    meaning = "End the run properly: no further STF, end_run with the count, closeout."
+    msg_type: Literal["stop_workflow"] = "stop_workflow"
+
+
+class AbortWorkflow(ControlMessage):
+    meaning = "End the run at once; what was taken stays and is made safe, the run settles as aborted."
+    msg_type: Literal["abort_workflow"] = "abort_workflow"
+
+
+class CoreStateMessage(RunMessage):
+    """A change of the core state that the DAQ announces."""
+
+    state: str
+    substate: str
+
+
+class RunImminent(CoreStateMessage):
+    meaning = "A run number is assigned and beam is coming: prepare."
+    msg_type: Literal["run_imminent"] = "run_imminent"
+    dataset: str = ""
+
+
+class StartRun(CoreStateMessage):
+    meaning = "Datataking starts."
+    msg_type: Literal["start_run"] = "start_run"
+
+
+class PauseRun(CoreStateMessage):
+    meaning = "Datataking pauses; the run stays open."
+    msg_type: Literal["pause_run"] = "pause_run"
+    reason: str = ""
+
+
+class ResumeRun(CoreStateMessage):
+    meaning = "Datataking goes on."
+    msg_type: Literal["resume_run"] = "resume_run"
+
+
+class EndRun(RunMessage):
+    meaning = "Datataking has ended. Sent again with another count, it corrects the first."
+    msg_type: Literal["end_run"] = "end_run"
+    total_stf_files: Annotated[int, Field(ge=0, description="How many STFs the DAQ made in this run")]
+    reason: str = ""
+    aborted: bool = False
+
+
+class StfMessage(RunMessage):
+    """What is said of one STF."""
+
+    filename: Annotated[str, Field(min_length=1, max_length=250, pattern=r"^[A-Za-z0-9._-]+$")]
+    sequence: Sequence
+    file_url: Annotated[str, Field(min_length=1, description="Where the exit buffer holds it")]
+    size_bytes: Bytes
+    checksum: Checksum
+    tf_first: int | None = None
+    tf_count: int | None = None
+    state: str
+    substate: str
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+class StfGen(StfMessage):
+    meaning = "An STF file is complete in the exit buffer."
+    msg_type: Literal["stf_gen"] = "stf_gen"
+
+
+class StfReady(StfMessage):
+    meaning = "The STF is registered in Rucio and in the run's dataset."
+    msg_type: Literal["stf_ready"] = "stf_ready"
+    dataset: str
+
+
+class StfFailed(StfMessage):
+    meaning = "The STF cannot be registered, for this reason."
+    msg_type: Literal["stf_failed"] = "stf_failed"
+    reason: str
+
+
+class StfReplicated(StfMessage):
+    meaning = "The copy at this RSE is there and its checksum is the DAQ's."
+    msg_type: Literal["stf_replicated"] = "stf_replicated"
+    rse: str
+
+
+class StfReplicaFailed(StfMessage):
+    meaning = "The copy to this RSE failed, for this reason; it is tried again."
+    msg_type: Literal["stf_replica_failed"] = "stf_replica_failed"
+    rse: str
+    reason: str
+
+
+class StfReleasable(StfMessage):
+    meaning = "Every copy is verified: the DAQ may delete its own."
+    msg_type: Literal["stf_releasable"] = "stf_releasable"
+
+
+class StfReleased(StfMessage):
+    meaning = "The DAQ has deleted its copy."
+    msg_type: Literal["stf_released"] = "stf_released"
+
+
+class RunClosed(RunMessage):
+    meaning = "The closeout's verdict, with its proof."
+    msg_type: Literal["run_closed"] = "run_closed"
+    state: Literal["closed", "incomplete", "aborted"]
+    expected: int = 0
+    registered: int = 0
+    verified: dict[str, int] = Field(default_factory=dict)
+    missing: list[dict[str, Any]] = Field(default_factory=list)
+    forced_by: str = ""
+    forced_reason: str = ""
+
+
+def _msg_type(model: type[Message]) -> str:
+    return str(model.model_fields["msg_type"].default)
+
+
+MESSAGES: dict[str, type[Message]] = {
+    _msg_type(model): model
+    for model in (
+        RunWorkflow,
+        PauseWorkflow,
+        ResumeWorkflow,
+        StopWorkflow,
+        AbortWorkflow,
+        RunImminent,
+        StartRun,
+        PauseRun,
+        ResumeRun,
+        EndRun,
+        StfGen,
+        StfReady,
+        StfFailed,
+        StfReplicated,
+        StfReplicaFailed,
+        StfReleasable,
+        StfReleased,
+        RunClosed,
+    )
+}

@@ -1,0 +1,49 @@
+"""An agent as a Celery worker: one queue, one process, its loops beside it."""
+
+from __future__ import annotations
+
+from celery import current_app
+from celery.signals import worker_shutdown
+
+from .agent import AgentSpec
+from .runtime import AgentRuntime
+from .topology import queue_of
+
+_runtime: AgentRuntime | None = None
+
+
+def runtime() -> AgentRuntime:
+    """The agent that this process runs.
+
+    Raises:
+        RuntimeError: it runs none; tasks of agents are for `manage.py agent NAME` only.
+    """
+    if _runtime is None:
+        raise RuntimeError("this process is no agent: start one with `manage.py agent NAME`")
+    return _runtime
+
+
+def run_worker(spec: AgentSpec, *, log_level: str) -> None:
+    """Be this agent until told to stop (SIGTERM: finish the message and the steps in progress, then leave)."""
+    global _runtime  # noqa: PLW0603 - the one agent of this process; Celery offers tasks no place of their own
+    _runtime = AgentRuntime(spec)
+    current_app.conf.task_queues = [queue_of(spec)]
+    current_app.conf.task_default_queue = spec.queue_name
+    worker_shutdown.connect(_stop, weak=False)
+    _runtime.start()
+    # Tasks only write a row and wake a loop, so one at a time in the main thread is the whole pool.
+    current_app.worker_main(
+        [
+            "worker",
+            "--pool=solo",
+            f"--hostname={spec.name}@%h",
+            f"--loglevel={log_level}",
+            "--without-gossip",
+            "--without-mingle",
+            "--without-heartbeat",
+        ]
+    )
+
+
+def _stop(**_: object) -> None:
+    runtime().stop()

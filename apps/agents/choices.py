@@ -1,0 +1,53 @@
+"""States of agents and of the messages they were given."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class OperationalState(models.TextChoices):
+    """Owner: the agent itself; `silent` is for others to say."""
+
+    STARTING = "STARTING", "Starting"
+    READY = "READY", "Ready"
+    PROCESSING = "PROCESSING", "Processing"
+    SILENT = "SILENT", "Silent"
+    EXITED = "EXITED", "Exited"
+
+
+class AgentStatus(models.TextChoices):
+    OK = "OK", "OK"
+    WARNING = "WARNING", "Waiting"
+    ERROR = "ERROR", "Error"
+
+
+class MessageOutcome(models.TextChoices):
+    """What became of a message in the hands of one agent."""
+
+    RECEIVED = "received", "Received"
+    DONE = "done", "Done"
+    IGNORED = "ignored", "Ignored"
+    PARKED = "parked", "Parked"
+
+
+class DaqPhase(models.TextChoices):
+    """Where the simulated DAQ is in the script of a run."""
+
+    REQUESTED = "requested", "Requested"
+    NO_BEAM = "no_beam", "No beam"
+    IMMINENT = "imminent", "Run imminent"
+    READY = "ready", "Ready"
+    PHYSICS = "physics", "Physics"
+    STANDBY = "standby", "Standby"
+    HELD = "held", "Held by the operator"
+    ENDING = "ending", "Ending"
+    DONE = "done", "Done"
+
+
+class DaqCommand(models.TextChoices):
+    """What an operator wants of a run; the DAQ obeys at the next STF."""
+
+    NONE = "", "None"
+    PAUSE = "pause", "Pause"
+    STOP = "stop", "Stop"
+    ABORT = "abort", "Abort"

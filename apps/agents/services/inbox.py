@@ -1,0 +1,72 @@
+"""The record of every message an agent was given: handled once, counted, or parked with its reason."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from apps.runs import journal
+
+from ..choices import MessageOutcome
+from ..models import DeadLetter, InboundMessage
+
+MAX_ATTEMPTS = 5
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """How often a message was tried, this time included, and whether it is finished already."""
+
+    number: int
+    finished: bool
+
+
+def begin(agent: str, *, msg_id: UUID, msg_type: str, run_number: int | None) -> Attempt:
+    """Count an attempt, and commit the count before anything can go wrong."""
+    message, is_new = InboundMessage.objects.get_or_create(
+        agent=agent, msg_id=msg_id, defaults={"msg_type": msg_type, "run_number": run_number}
+    )
+    if is_new:
+        return Attempt(1, finished=False)
+    if message.outcome != MessageOutcome.RECEIVED:
+        return Attempt(message.attempts, finished=True)
+    InboundMessage.objects.filter(pk=message.pk).update(attempts=F("attempts") + 1)
+    return Attempt(message.attempts + 1, finished=False)
+
+
+def finish(agent: str, msg_id: UUID, outcome: MessageOutcome = MessageOutcome.DONE) -> None:
+    """The handler is through. Belongs into its transaction."""
+    InboundMessage.objects.filter(agent=agent, msg_id=msg_id).update(
+        outcome=outcome, finished_at=timezone.now()
+    )
+
+
+@transaction.atomic
+def park(agent: str, body: Any, reason: str, *, msg_id: UUID | None = None) -> None:
+    """Keep a message that cannot be handled, as it came, with the reason. Parking it again changes nothing."""
+    msg_type = body.get("msg_type") if isinstance(body, dict) else None
+    _, is_new = DeadLetter.objects.get_or_create(
+        agent=agent,
+        msg_id=str(msg_id or ""),
+        defaults={
+            "body": body if isinstance(body, str) else json.dumps(body),
+            "msg_type": msg_type[:100] if isinstance(msg_type, str) else "",
+            "reason": reason,
+        },
+    )
+    if msg_id is not None:
+        InboundMessage.objects.filter(agent=agent, msg_id=msg_id).update(
+            outcome=MessageOutcome.PARKED, reason=reason, finished_at=timezone.now()
+        )
+    if is_new:
+        journal.record(
+            journal.Change(
+                "message_parked", subject=str(msg_type or ""), payload={"agent": agent, "reason": reason}
+            )
+        )

@@ -1,0 +1,19 @@
+"""Errors of the domain. Every text names the field and the value, and says what is possible instead."""
+
+from __future__ import annotations
+
+
+class DomainError(Exception):
+    """Something that was asked cannot be done; the text says what, why, and what can."""
+
+
+class NotFound(DomainError):
+    """A run, STF or other thing that was named does not exist."""
+
+
+class TransitionRefused(DomainError):
+    """A state cannot be left for the one that was asked; the refusal is in the journal."""
+
+
+class RetryableError(Exception):
+    """Something outside is away or busy: the same work will succeed later. The text is the reason shown to people."""

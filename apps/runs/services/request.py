@@ -1,0 +1,121 @@
+"""Requesting a run: its definition, its execution, its number, and the message that sets the DAQ to work."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from typing import Any
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import F
+
+from .. import journal
+from ..models import FIRST_RUN_NUMBER, Counter, Namespace, Run, WorkflowDefinition, WorkflowExecution
+from ..workflow import LoadedWorkflow
+
+RUN_NUMBERS = "run_number"
+
+
+@transaction.atomic
+def request_run(workflow: LoadedWorkflow, *, namespace: str, requested_by: str) -> Run:
+    """Create a run in state `requested` and say `run_workflow`.
+
+    The run number and the execution's sequence are drawn in this transaction, so that a failure leaves no gap and two
+    requests never share one.
+    """
+    space = ensure_namespace(namespace, owner=requested_by)
+    parameters = workflow.parameters.model_dump(mode="json")
+    definition = _definition(workflow, parameters, created_by=requested_by)
+    prefix = f"{workflow.name}-{requested_by}"
+    execution = WorkflowExecution.objects.create(
+        execution_id=f"{prefix}-{_next(f'execution:{prefix}', first=1):04d}",
+        workflow_definition=definition,
+        namespace=space,
+        executed_by=requested_by,
+        parameter_values=parameters,
+        git_version=git_version(),
+    )
+    run = Run.objects.create(
+        run_number=_next(RUN_NUMBERS, first=FIRST_RUN_NUMBER), namespace=space, execution=execution
+    )
+    with journal.on_behalf_of(requested_by):
+        journal.record(
+            journal.Change(
+                "run_workflow",
+                run=run,
+                payload={
+                    "workflow_name": workflow.name,
+                    "config": workflow.sources[-1].name if workflow.sources else "",
+                    "realtime": workflow.parameters.workflow.realtime,
+                    "params": parameters,
+                },
+            )
+        )
+    return run
+
+
+def ensure_namespace(name: str, *, owner: str) -> Namespace:
+    """The namespace of this name, made on first use."""
+    return Namespace.objects.get_or_create(name=name, defaults={"owner": owner})[0]
+
+
+def git_version() -> dict[str, Any]:
+    """Branch and commit of the code that runs, and whether its tree was clean; empty outside a git checkout."""
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(
+            ["git", *arguments], cwd=settings.BASE_DIR, capture_output=True, text=True, timeout=5, check=True
+        )
+        return done.stdout.strip()
+
+    try:
+        return {
+            "branch": git("rev-parse", "--abbrev-ref", "HEAD"),
+            "commit": git("rev-parse", "HEAD"),
+            "clean": git("status", "--porcelain", "--untracked-files=no") == "",
+        }
+    except (OSError, subprocess.SubprocessError):
+        return {}
+
+
+def _definition(
+    workflow: LoadedWorkflow, parameters: dict[str, Any], *, created_by: str
+) -> WorkflowDefinition:
+    """The version of the definition that has these parameters, a new one if none has."""
+    canonical = json.dumps([workflow.name, parameters], sort_keys=True)
+    content_hash = hashlib.sha256(canonical.encode()).hexdigest()
+    known = WorkflowDefinition.objects.filter(workflow_name=workflow.name, content_hash=content_hash)
+    if found := known.first():
+        return found
+    # The counter's row lock makes a rival with the same content wait here; it then finds this one.
+    version = _next(f"definition:{workflow.name}", first=1)
+    if found := known.first():
+        _give_back(f"definition:{workflow.name}")
+        return found
+    return WorkflowDefinition.objects.create(
+        workflow_name=workflow.name,
+        version=version,
+        definition=workflow.text,
+        content_hash=content_hash,
+        parameter_values=parameters,
+        created_by=created_by,
+    )
+
+
+def _next(name: str, *, first: int) -> int:
+    """The next number of a counter; its row stays locked until the transaction ends, hence no gaps."""
+    table = Counter._meta.db_table
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f'INSERT INTO "{table}" (name, value) VALUES (%s, %s) '  # noqa: S608 - own table name
+            f'ON CONFLICT (name) DO UPDATE SET value = "{table}".value + 1 RETURNING value',
+            [name, first],
+        )
+        value: int = cursor.fetchone()[0]
+    return value
+
+
+def _give_back(name: str) -> None:
+    Counter.objects.filter(name=name).update(value=F("value") - 1)

@@ -1,0 +1,113 @@
+"""The parameters of a workflow: one typed, frozen section per part of the system that reads them.
+
+The timing of a run has no defaults here: it comes from `workflows/daq_state_machine.toml`, which a workflow
+file includes. Every other section may be left out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Bytes = Annotated[int, Field(gt=0)]
+Name = Annotated[str, Field(min_length=1)]
+
+
+class _Section(BaseModel):
+    """Strict: `"20"` is not a number and `true` is not 1; mistakes in quoting show here and not in a run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Workflow(_Section):
+    """Who this workflow is, and whether its clock is the wall clock."""
+
+    name: Name
+    version: str = "1"
+    description: str = ""
+    realtime: bool = True  # False: no waiting at all, the delays below pass on a simulated clock
+
+
+class DaqStateMachine(_Section):
+    """The script of a run, in seconds."""
+
+    no_beam_not_ready_delay: Seconds
+    beam_not_ready_delay: Seconds
+    beam_ready_delay: Seconds
+    beam_not_ready_end_delay: Seconds
+    broadcast_delay: Seconds
+    stf_interval: Seconds
+    stf_generation_time: Seconds
+    physics_period_duration: Seconds
+    physics_period_count: Annotated[int, Field(ge=0)]  # 0 = until somebody ends the run
+    standby_duration: Seconds
+    stf_count: Annotated[int, Field(ge=1)] | None = None  # exactly so many per period; replaces its duration
+
+    @model_validator(mode="after")
+    def _time_passes(self) -> Self:
+        if self.stf_count is None and self.stf_interval + self.stf_generation_time == 0:
+            raise ValueError("a period would never end: set stf_count, or an stf_interval above 0")
+        return self
+
+
+class Stf(_Section):
+    """What one super time frame looks like."""
+
+    size_bytes: Bytes = 2_000_000
+    tf_count: Annotated[int, Field(ge=1, le=65_536)] = 1000
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
+    from_dir: Name | None = None  # stream the files of this directory instead of simulated ones
+
+
+class Buffer(_Section):
+    """When the DAQ exit buffer deletes an STF that has been declared releasable."""
+
+    release_policy: Literal["at_once", "after_time", "above_fill", "keep"] = "at_once"
+    release_after_seconds: Seconds = 60.0
+    fill_mark: Annotated[float, Field(ge=0, le=1)] = 0.8
+    capacity_bytes: Bytes = 10_000_000_000
+
+
+class Replication(_Section):
+    """Which storage elements must hold a verified copy of every STF."""
+
+    # Not strict: TOML and JSON know lists only.
+    rses: Annotated[tuple[Name, ...], Field(min_length=1, strict=False)] = ("E1_BNL", "E1_JLAB")
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        if twice := [name for name, count in Counter(self.rses).items() if count > 1]:
+            raise ValueError(f"rses names {', '.join(twice)} more than once")
+        return self
+
+
+class Closeout(_Section):
+    """How the end of a run is proved."""
+
+    hole_wait_seconds: Seconds = 30.0
+
+
+class WorkflowParameters(_Section):
+    """All parameters of one execution, nothing left to a default elsewhere."""
+
+    workflow: Workflow
+    daq_state_machine: DaqStateMachine
+    stf: Stf = Stf()
+    buffer: Buffer = Buffer()
+    replication: Replication = Replication()
+    closeout: Closeout = Closeout()
+
+
+SECTIONS: dict[str, tuple[str, ...]] = {
+    section: tuple(kind.annotation.model_fields)  # type: ignore[union-attr]
+    for section, kind in WorkflowParameters.model_fields.items()
+}
+DOTTED_KEYS = tuple(f"{section}.{key}" for section, keys in SECTIONS.items() for key in keys)
+_USES = Counter(key for keys in SECTIONS.values() for key in keys)
+# Keys that only one section has may be given without it.
+DOTTED_BY_NAME = {
+    key: f"{section}.{key}" for section, keys in SECTIONS.items() for key in keys if _USES[key] == 1
+}

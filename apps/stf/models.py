@@ -1,0 +1,180 @@
+"""The data: super time frames, the datasets they are in, their replicas, and the proof that none is lost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+
+from apps.runs.core_states import LEGAL_PAIRS
+from apps.runs.models import Run
+
+from .choices import BufferState, Registration, ReplicaState
+
+
+def _legal_pair() -> Q:
+    pairs = Q()
+    for state, substate in sorted(LEGAL_PAIRS):
+        pairs |= Q(daq_state=state, daq_substate=substate)
+    return pairs
+
+
+class StfFile(models.Model):
+    """One super time frame. Size, checksum and range are the DAQ's, taken as the file was written."""
+
+    run = models.ForeignKey(Run, models.PROTECT, related_name="stf_files")
+    sequence = models.PositiveIntegerField(help_text="Position in the run, from 1")
+    stf_filename = models.CharField(max_length=250, unique=True)
+    file_url = models.CharField(max_length=1000, help_text="Where the exit buffer holds it")
+    size_bytes = models.PositiveBigIntegerField()
+    checksum = models.CharField(max_length=8, help_text="adler32, 8 hexadecimal digits")
+    tf_first = models.PositiveBigIntegerField(null=True, blank=True, help_text="None for files of other formats")
+    tf_count = models.PositiveIntegerField(null=True, blank=True)
+    daq_state = models.CharField(max_length=20, help_text="Core state when it was taken")
+    daq_substate = models.CharField(max_length=20)
+    begin_time = models.DateTimeField(null=True, blank=True)
+    end_time = models.DateTimeField(null=True, blank=True)
+    generated_at = models.DateTimeField(help_text="When the DAQ closed the file")
+
+    registration = models.CharField(max_length=20, choices=Registration, default=Registration.GENERATED)
+    registration_reason = models.TextField(blank=True, help_text="Why it is not registered")
+    registered_at = models.DateTimeField(null=True, blank=True)
+
+    buffer = models.CharField(max_length=20, choices=BufferState, default=BufferState.HELD)
+    releasable_at = models.DateTimeField(null=True, blank=True)
+    released_at = models.DateTimeField(null=True, blank=True)
+    withdrawn_at = models.DateTimeField(
+        null=True, blank=True, help_text="When Rucio was told that the exit buffer's copy is gone"
+    )
+
+    class Meta:
+        ordering = ["run", "sequence"]
+        constraints = [
+            models.UniqueConstraint(fields=["run", "sequence"], name="stf_sequence_unique"),
+            models.CheckConstraint(condition=Q(sequence__gte=1), name="stf_sequence_from_one"),
+            models.CheckConstraint(condition=Q(checksum__regex=r"^[0-9a-f]{8}$"), name="stf_checksum_adler32"),
+            models.CheckConstraint(condition=_legal_pair(), name="stf_core_state_legal"),
+            models.CheckConstraint(
+                condition=Q(registration__in=Registration.values), name="stf_registration_known"
+            ),
+            models.CheckConstraint(condition=Q(buffer__in=BufferState.values), name="stf_buffer_known"),
+            models.CheckConstraint(
+                condition=~Q(registration="registered") | Q(registered_at__isnull=False),
+                name="stf_registered_has_time",
+            ),
+            models.CheckConstraint(
+                condition=~Q(registration="failed") | ~Q(registration_reason=""),
+                name="stf_failed_has_reason",
+            ),
+            # The delete contract, once more, where nothing can go round it.
+            models.CheckConstraint(
+                condition=Q(buffer="held") | Q(registration="registered", releasable_at__isnull=False),
+                name="stf_releasable_only_when_registered",
+            ),
+            models.CheckConstraint(
+                condition=~Q(buffer="released") | Q(released_at__gte=F("releasable_at")),
+                name="stf_released_after_releasable",
+            ),
+        ]
+        indexes = [
+            # Open work only: what the registrar, the follower and the exit buffer ask for.
+            models.Index(fields=["run", "sequence"], condition=Q(registration="generated"), name="stf_to_register"),
+            models.Index(fields=["releasable_at"], condition=Q(buffer="releasable"), name="stf_to_release"),
+            models.Index(fields=["run"], condition=~Q(buffer="released"), name="stf_in_buffer"),
+            models.Index(
+                fields=["run"], condition=Q(buffer="released", withdrawn_at__isnull=True), name="stf_to_withdraw"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.stf_filename
+
+
+class Dataset(models.Model):
+    """The Rucio dataset of a run: open while the run goes on, closed when its last STF is registered."""
+
+    run = models.OneToOneField(Run, models.PROTECT, related_name="dataset")
+    scope = models.CharField(max_length=25)
+    name = models.CharField(max_length=250)
+    is_open = models.BooleanField(default=True)
+    rules = models.JSONField(default=dict, help_text="Rucio rule id by RSE")
+    created_at = models.DateTimeField(default=timezone.now)
+    closed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["scope", "name"], name="dataset_did_unique"),
+            models.CheckConstraint(
+                condition=Q(is_open=True, closed_at__isnull=True) | Q(is_open=False, closed_at__isnull=False),
+                name="dataset_closed_has_time",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.did
+
+    @property
+    def did(self) -> str:
+        """`scope:name`, as Rucio writes it."""
+        return f"{self.scope}:{self.name}"
+
+
+class Replica(models.Model):
+    """The copy of an STF at an Echelon 1 site. Verified means: the bytes were read back there and their checksum is the
+    DAQ's."""
+
+    stf = models.ForeignKey(StfFile, models.PROTECT, related_name="replicas")
+    rse = models.CharField(max_length=60)
+    state = models.CharField(max_length=20, choices=ReplicaState, default=ReplicaState.REQUESTED)
+    reason = models.TextField(blank=True, help_text="Last error, kept until it is verified")
+    attempts = models.PositiveSmallIntegerField(default=0, help_text="Failures so far")
+    retry_at = models.DateTimeField(null=True, blank=True)
+    requested_at = models.DateTimeField(default=timezone.now)
+    verified_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["stf", "rse"]
+        constraints = [
+            models.UniqueConstraint(fields=["stf", "rse"], name="replica_unique"),
+            models.CheckConstraint(condition=Q(state__in=ReplicaState.values), name="replica_state_known"),
+            models.CheckConstraint(
+                condition=Q(state="verified", verified_at__isnull=False)
+                | (~Q(state="verified") & Q(verified_at__isnull=True)),
+                name="replica_verified_has_time",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="failed") | ~Q(reason=""), name="replica_failed_has_reason"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["rse", "stf"], condition=~Q(state="verified"), name="replica_unverified"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.stf} at {self.rse}: {self.state}"
+
+
+class CloseoutProof(models.Model):
+    """The latest answer to "is all of this run safe?". Earlier answers are in the journal (`run_closed`)."""
+
+    run = models.OneToOneField(Run, models.PROTECT, related_name="proof")
+    evaluated_at = models.DateTimeField(default=timezone.now)
+    complete = models.BooleanField()
+    expected = models.PositiveIntegerField()
+    registered = models.PositiveIntegerField()
+    verified = models.JSONField(default=dict, help_text="Number of verified STFs by RSE")
+    missing = models.JSONField(default=list, help_text="One entry per STF that is not safe: sequence, kind, reason")
+
+    def __str__(self) -> str:
+        return f"run {self.run}: {'complete' if self.complete else f'{len(self.missing)} missing'}"
+
+    def as_message(self) -> dict[str, Any]:
+        """The fields that `run_closed` carries."""
+        return {
+            "expected": self.expected,
+            "registered": self.registered,
+            "verified": self.verified,
+            "missing": self.missing,
+        }

@@ -1,0 +1,24 @@
+"""All writes of STFs, datasets, replicas and proofs. Nothing else changes these tables."""
+
+from .buffer import mark_released, mark_withdrawn
+from .closeout import evaluate, force_close
+from .dataset import close_dataset, open_dataset
+from .generated import GeneratedStf, record_generated
+from .registration import mark_registered, mark_registration_failed, retry_registration
+from .replication import ReplicaChange, apply_replica_changes
+
+__all__ = [
+    "GeneratedStf",
+    "ReplicaChange",
+    "apply_replica_changes",
+    "close_dataset",
+    "evaluate",
+    "force_close",
+    "mark_registered",
+    "mark_registration_failed",
+    "mark_released",
+    "mark_withdrawn",
+    "open_dataset",
+    "record_generated",
+    "retry_registration",
+]

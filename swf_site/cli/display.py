@@ -1,0 +1,58 @@
+"""What the command line shows: steps with their seconds, the status table, failures. All of it with rich."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+FRAMES_PER_SECOND = 8
+
+
+class StepDisplay:
+    """Steps as they go: a spinner each on a terminal; elsewhere one line when a step is done."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._begun: dict[str, float] = {}
+        self._live = Live(console=console, refresh_per_second=FRAMES_PER_SECOND, get_renderable=self._render, transient=True)
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def begin(self, name: str) -> None:
+        """A step has begun."""
+        self._begun[name] = time.monotonic()
+
+    def finish(self, name: str, note: str) -> None:
+        """A step is done: its line stays."""
+        self._line("[green]✓[/green]", name, note)
+
+    def fail(self, name: str) -> None:
+        """A step has failed: its line stays, the reason is told by the command."""
+        self._line("[red]✗[/red]", name, "failed")
+
+    def _line(self, sign: str, name: str, note: str) -> None:
+        seconds = time.monotonic() - self._begun.pop(name)
+        self._console.print(f"{sign} {name:<10} {seconds:5.1f} s  {note}", highlight=False)
+
+    def _render(self) -> Table:
+        grid = Table.grid(padding=(0, 1))
+        for name, begun in list(self._begun.items()):
+            grid.add_row(self._spinner, Text(f"{name:<10} {time.monotonic() - begun:5.1f} s"))
+        return grid
+
+    _spinner = Spinner("dots", style="cyan")

@@ -1,0 +1,159 @@
+"""Settings of the testbed: values only; the typed readers are in `env`.
+
+All state lies under `SWF_HOME`. What an engine's client needs (`DATABASE_URL`, `BROKER_URL`, `RUCIO_*`) comes from the
+environment, and where that is silent, from the embedded engine of the same home: the same `manage.py` works in any shell.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from services.base import default_home
+from services.registry import compose_environment
+
+from . import env
+
+BASE_DIR = Path(__file__).resolve().parent.parent.parent
+SWF_HOME = default_home()
+for _name, _value in compose_environment(SWF_HOME).items():
+    os.environ.setdefault(_name, _value)
+
+DEBUG = env.flag("SWF_DEBUG", default=False)
+_SECRET_FILE = SWF_HOME / "secret-key"
+SECRET_KEY = env.text("SECRET_KEY", _SECRET_FILE.read_text().strip() if _SECRET_FILE.exists() else None)
+ALLOWED_HOSTS = env.words("SWF_ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]")
+
+INSTALLED_APPS = [
+    "daphne",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "channels",
+    "rest_framework",
+    "django_filters",
+    "apps.runs",
+    "apps.stf",
+    "apps.agents",
+    "swf_site",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "swf_site.urls"
+ASGI_APPLICATION = "swf_site.asgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+DATABASES = {
+    "default": {
+        **env.database(env.text("DATABASE_URL")),
+        # Connections are per thread; under ASGI a kept one leaks with its thread, so none is kept outside the agents,
+        # whose few long-lived threads check theirs before every unit of work.
+        "CONN_MAX_AGE": env.number("SWF_DB_CONN_MAX_AGE", 0),
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {
+            "connect_timeout": 5,
+            "application_name": os.environ.get("SWF_PROCESS", "swf"),
+            "options": "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s",
+        },
+    }
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = False
+
+STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = SWF_HOME / "static"
+# Files are served straight from the source tree, so that a new checkout needs no collection step.
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = False
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {"format": "{asctime} {levelname:<7} {name}: {message}", "style": "{"},
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": env.text("SWF_LOG_LEVEL", "INFO")},
+    "loggers": {
+        # The client logs every refused connection as an error; the data agent says it once, with the reason.
+        "rucio": {"level": "CRITICAL"},
+        "user": {"level": "CRITICAL"},
+        "daphne": {"level": "WARNING"},
+    },
+}
+
+REST_FRAMEWORK = {
+    "DEFAULT_PAGINATION_CLASS": "swf_site.api.pagination.Pages",
+    "PAGE_SIZE": 100,
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticatedOrReadOnly"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+}
+
+# Each web process feeds its own layer from the journal: nothing to install, nothing lost over a restart.
+CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 1000}}}
+
+CELERY_BROKER_URL = env.text("BROKER_URL")
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_CREATE_MISSING_QUEUES = False
+CELERY_WORKER_PREFETCH_MULTIPLIER = 32
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TIMEZONE = "UTC"
+# A message of a killed worker comes back after the visibility timeout. Tasks only write a row and wake a loop, so it is
+# seconds, not kombu's half hour.
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 8,
+    "wait_time_seconds": 0,
+    "polling_interval": 1,
+    "use_notify": True,
+    "notify_throttle_interval_ms": 1,
+    "init_extension": False,
+    "pool_size": 2,
+    "pool_timeout": 5,
+}
+
+# The exit buffer of Echelon 0 and the sites that must each hold a verified copy.
+SWF_E0_BUFFER = Path(env.text("SWF_E0_BUFFER", str(SWF_HOME / "storage" / "E0_BUFFER")))
+SWF_E0_RSE = env.text("SWF_E0_RSE", "E0_BUFFER")
+SWF_SCOPE = env.text("SWF_SCOPE", "group.daq")
+SWF_NAMESPACE = env.text("SWF_NAMESPACE", "local")
+SWF_WEB_PORT = env.number("SWF_WEB_PORT", 8000)
