@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
@@ -11,6 +12,8 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
+
+from swf_site.cli.system import SystemState
 
 FRAMES_PER_SECOND = 8
 
@@ -21,7 +24,9 @@ class StepDisplay:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._begun: dict[str, float] = {}
-        self._live = Live(console=console, refresh_per_second=FRAMES_PER_SECOND, get_renderable=self._render, transient=True)
+        self._live = Live(
+            console=console, refresh_per_second=FRAMES_PER_SECOND, get_renderable=self._render, transient=True
+        )
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -56,3 +61,26 @@ class StepDisplay:
         return grid
 
     _spinner = Spinner("dots", style="cyan")
+
+
+def show_status(console: Console, state: SystemState) -> None:
+    """A table of processes with their engines' answers, or how to start when nothing runs."""
+    if not state.supervisor:
+        console.print("The testbed is not running. Start it: swf-testbed start-local")
+        return
+    reasons = {engine.name: engine.reason for engine in state.engines}
+    table = Table(
+        "process", "state", "pid", "up for", "", box=None, header_style="bold", padding=(0, 2, 0, 0)
+    )
+    for process in state.processes:
+        reason = process.problem or reasons.get(process.name)
+        fine = process.state == "RUNNING" and reason is None
+        table.add_row(
+            process.name,
+            Text(process.state.lower(), style="green" if fine else "red"),
+            str(process.pid or "-"),
+            "-" if process.uptime is None else str(timedelta(seconds=process.uptime)),
+            Text("answers" if process.name in reasons and fine else reason or ""),
+        )
+    console.print(table)
+    console.print(f"Dashboard: {state.dashboard}")

@@ -15,6 +15,8 @@ from services.registry import compose_environment
 from services.remembered import write_private
 from swf_site.cli.errors import CommandError
 
+# When the launcher began (Unix time): only for the process it became.
+SETUP_STARTED = "SWF_SETUP_STARTED"
 # A Unix socket's path ends at 107 bytes; supervisor binds it under a name that is a process id longer.
 SOCKET_PATH_BYTES = 96
 
@@ -80,8 +82,9 @@ class Home:
 
     def environment(self) -> dict[str, str]:
         """This process's variables with those of the engines, for every process of the testbed."""
+        inherited = {name: value for name, value in os.environ.items() if name != SETUP_STARTED}
         return {
-            **os.environ,
+            **inherited,
             **compose_environment(self.directory),
             "SWF_WEB_PORT": str(self.web_port),
             "SWF_SUPERVISOR_SOCKET": str(self.socket),

@@ -1,4 +1,4 @@
-"""Processes of the testbed that outlived their supervisor (it was killed, say), found by an inherited mark."""
+"""Processes of the testbed that outlived their supervisor, which was killed: found by an inherited mark."""
 
 from __future__ import annotations
 

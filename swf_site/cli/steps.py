@@ -1,4 +1,4 @@
-"""Steps that wait for one another: each starts as soon as those it comes after are done, the rest in parallel."""
+"""Steps that wait for one another: each starts as soon as those it comes after are done."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Watcher(Protocol):
 class Step:
     """Something to do once the steps named in `after` are done; names that no step has count as done.
 
-    The action returns a word on how it went. The event it is given is set when another step has failed: then it
-    should return soon, whatever it has reached.
+    The action returns a word on how it went. The event it is given is set when another step has failed: it
+    should then return soon.
     """
 
     name: str
@@ -50,8 +50,9 @@ def run_steps(steps: Sequence[Step], watcher: Watcher) -> None:
                     running[pool.submit(step.action, give_up)] = step
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     step = running.pop(future)
-                    if future.exception() is not None:
+                    if (error := future.exception()) is not None:
                         watcher.fail(step.name)
+                        raise error
                     watcher.finish(step.name, future.result())
                     done.add(step.name)
         finally:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 from xmlrpc.client import Fault, ServerProxy
 
@@ -95,7 +96,7 @@ class Supervisor:
         )
 
     def states(self) -> dict[str, ProcessState]:
-        """Every program's state by name, in the order of the configuration; empty if supervisor is not there."""
+        """Every program's state by name, in the configuration's order; empty if supervisor is away."""
         try:
             answers = self._call("getAllProcessInfo")
         except (FileNotFoundError, ConnectionError):
@@ -133,18 +134,21 @@ class Supervisor:
                     raise CommandError(f"{name}: {fault.faultString}") from fault
         while waiting:
             states = self.states()
-            waiting = {name for name in waiting if name in states and states[name].state not in STOPPED_STATES}
+            waiting = {
+                name for name in waiting if name in states and states[name].state not in STOPPED_STATES
+            }
             time.sleep(POLL_SECONDS if waiting else 0)
 
     def shutdown(self) -> None:
         """End supervisor itself, with whatever still runs under it.
 
         Raises:
-            CommandError: it still answers after `SHUTDOWN_SECONDS`.
+            CommandError: it still lives after `SHUTDOWN_SECONDS`.
         """
+        process = Path("/proc", str(self._call("getPID")))
         self._call("shutdown")
         deadline = time.monotonic() + SHUTDOWN_SECONDS
-        while self.is_running():
+        while process.exists():
             if time.monotonic() > deadline:
                 raise CommandError(f"supervisor did not end; log: {self.home.log / 'supervisord.log'}")
             time.sleep(POLL_SECONDS)

@@ -29,7 +29,9 @@ U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]
 
 COUNTS_STREAM, HITS_STREAM = 0, 1
-MAX_TF_BYTES = 2**32 - 1
+# The index has 32 bits for the length of a TF, which may exceed the mean; the sharing needs 63 bits at 1 TiB.
+MAX_MEAN_TF_BYTES = 2**31
+MAX_STF_BYTES = 2**40
 
 # 32 k hits and their temporaries stay in a core's second-level cache.
 BLOCK_HITS = 32_768
@@ -86,18 +88,18 @@ def hit_counts(identity: StfIdentity) -> I64:
     """
     tf_count = identity.tf_count
     minimum = minimum_bytes(tf_count)
-    if not minimum <= identity.size_bytes <= tf_count * MAX_TF_BYTES // 2:
+    maximum = min(MAX_STF_BYTES, tf_count * MAX_MEAN_TF_BYTES)
+    if not minimum <= identity.size_bytes <= maximum:
         raise BadSpecError(
-            "STF", "size_bytes", identity.size_bytes, f"{tf_count} TFs need at least {minimum} bytes"
+            "STF", "size_bytes", identity.size_bytes, f"{tf_count} TFs take {minimum} to {maximum} bytes"
         )
     hits = (identity.size_bytes - HEADER_BYTES - index_bytes(tf_count)) // HIT.itemsize
 
     columns = len(DETECTORS) + 2
     words = _generator(identity, COUNTS_STREAM).random_raw(tf_count * columns).reshape(tf_count, columns)
     noise = (words >> np.uint64(32)).astype(np.int64)
-    per_tf = _shared(np.int64(hits), (224 + (noise[:, 0] & 63))[np.newaxis], np.zeros(1, np.int64))[0]
-    weights = _WEIGHTS * (224 + (noise[:, 2:] & 63))
-    return _shared(per_tf, weights, noise[:, 1] & 0xFFFF)
+    per_tf = _shared(np.int64(hits), _varied(noise[:, 0])[np.newaxis], np.zeros(1, np.int64))[0]
+    return _shared(per_tf, _WEIGHTS * _varied(noise[:, 2:]), noise[:, 1] & 0xFFFF)
 
 
 def hit_blocks(identity: StfIdentity, tf_first: int, counts: I64) -> Iterator[tuple[slice, npt.NDArray[Any]]]:
@@ -127,6 +129,11 @@ def _generator(identity: StfIdentity, stream: int) -> np.random.PCG64:
     return np.random.PCG64(np.random.SeedSequence(key))
 
 
+def _varied(noise: I64) -> I64:
+    """Random factors between 7/8 and 9/8, in units of 1/256."""
+    return 224 + (noise & 63)
+
+
 def _shared(totals: I64 | np.int64, weights: I64, dither: I64) -> I64:
     """Share each total out over its row of weights, in whole numbers that add up.
 
@@ -134,7 +141,7 @@ def _shared(totals: I64 | np.int64, weights: I64, dither: I64) -> I64:
     """
     reached = weights.cumsum(axis=-1)
     whole = reached[:, -1:]
-    shares = (reached * np.reshape(totals, (-1, 1)) + (dither[:, np.newaxis] * whole >> 16)) // whole
+    shares: I64 = (reached * np.reshape(totals, (-1, 1)) + (dither[:, np.newaxis] * whole >> 16)) // whole
     shares[:, 1:] -= shares[:, :-1]
     return shares
 

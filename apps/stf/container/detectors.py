@@ -15,8 +15,8 @@ class Detector:
     """One subdetector and how its hits look.
 
     `noise_percent` of its hits are noise: ADC values around `pedestal` (`noise_width`), any time. The others
-    come from collisions: ADC values around `peak` (`peak_width`, with a tail above), in time with a filled bunch,
-    `delay` ns after the crossing. ADC values end at `2 ** adc_bits - 1`.
+    come from collisions: ADC values around `peak` (`peak_width`, with a tail above), in time with a filled
+    bunch, `delay` ns after the crossing. ADC values end at `2 ** adc_bits - 1`.
     """
 
     number: int

@@ -1,7 +1,7 @@
 """What an STF file looks like, byte by byte: `header | TF payloads | index`. All numbers are little-endian.
 
 The header is first and of fixed size, so one range request finds everything else. The index is last because
-it holds the checksums of the payloads, which a writer in one pass knows only then; the header says where it is.
+it holds the checksums of the payloads, which a writer in one pass knows only then; the header says where.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     with StfReader(Path("swf.102345.000001.stf")) as stf:
         hits = stf.read_tf(stf.header.tf_first)       # numpy array of format.HIT
 
-The source may be a local path or anything with `read_at(offset, length)`, such as an open XRootD file. To fetch
-many TFs in one vector read, ask `entry(tf)` for the ranges and hand the bytes to `decode(tf, data)`.
+The source may be a local path or anything with `read_at(offset, length)`, such as an open XRootD file. To
+fetch many TFs in one vector read, ask `entry(tf)` for the ranges and hand the bytes to `decode(tf, data)`.
 """
 
 from __future__ import annotations
@@ -90,6 +90,7 @@ class StfReader:
             self._source: RangeSource = source
             self.header: StfHeader = unpack_header(source.read_at(0, HEADER_BYTES), self.name)
             self._index = self._read_index()
+            self._positions: dict[int, int] = {tf: row for row, tf in enumerate(self._index["tf"].tolist())}
             self._closing = on_error.pop_all()
 
     def __enter__(self) -> Self:
@@ -107,24 +108,26 @@ class StfReader:
 
     def tf_numbers(self) -> list[int]:
         """The TFs in the file, ascending."""
-        numbers: list[int] = self._index["tf"].tolist()
-        return numbers
+        return list(self._positions)
 
     def entry(self, tf: int) -> TfEntry:
         """Where this TF lies; raises `UnknownTfError`."""
-        numbers = self._index["tf"]
-        position = int(np.searchsorted(numbers, tf))
-        if position == len(numbers) or numbers[position] != tf:
+        if tf not in self._positions:
+            numbers = self.tf_numbers()
             raise UnknownTfError(self.name, "TF", tf, f"the file holds {numbers[0]} to {numbers[-1]}")
-        return TfEntry(*self._index[position].tolist())
+        return TfEntry(*self._index[self._positions[tf]].tolist())
 
     def read_tf(self, tf: int) -> npt.NDArray[Any]:
-        """The hits of one TF (dtype `HIT`), checked; raises `UnknownTfError`, `TruncatedError` or `CorruptError`."""
+        """The hits of one TF (dtype `HIT`), checked; raises like `entry` and `decode`."""
         entry = self.entry(tf)
         return self.decode(tf, self._source.read_at(entry.offset, entry.length))
 
     def decode(self, tf: int, data: bytes) -> npt.NDArray[Any]:
-        """Check the bytes of one TF, however they were fetched, and view them as hits (dtype `HIT`)."""
+        """Check the bytes of one TF, however they were fetched, and view them as hits (dtype `HIT`).
+
+        Raises:
+            TruncatedError, CorruptError: fewer bytes than the index says, or other ones than were written.
+        """
         entry = self.entry(tf)
         if len(data) != entry.length:
             raise TruncatedError(

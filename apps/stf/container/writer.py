@@ -1,7 +1,7 @@
 """Write an STF file in one pass: bytes, size and adler32 together, in memory for one block of hits.
 
-The name appears only when the file is complete: everything goes to a temporary name in the same directory, which
-is then renamed. A process that is killed leaves a hidden `.part` file and never half an STF.
+The name appears only when the file is complete: everything goes to a temporary name in the same directory,
+which is then renamed. A process that is killed leaves a hidden `.part` file and never half an STF.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from crc32c import crc32c
 from isal.isal_zlib import adler32
 
 from .checksum import adler32_hex
-from .content import StfIdentity, hit_blocks, hit_counts
+from .content import I64, StfIdentity, hit_blocks, hit_counts
 from .format import (
     HEADER_BYTES,
     HIT,
@@ -34,7 +34,7 @@ from .format import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StfSpec:
-    """The STF to write. Its size is reached to within one hit (12 bytes); `begin` and `end` know their time zone."""
+    """The STF to write; the size is reached to within one hit (12 bytes), times must know their zone."""
 
     run_number: int
     sequence: int
@@ -132,7 +132,7 @@ class _Checked:
         self.adler32 = adler32(data, self.adler32)
 
 
-def _write(stream: _Checked, spec: StfSpec, counts: np.ndarray) -> None:
+def _write(stream: _Checked, spec: StfSpec, counts: I64) -> None:
     index = np.zeros(spec.tf_count, INDEX_ENTRY)
     lengths = counts.sum(axis=1) * HIT.itemsize
     ends = HEADER_BYTES + lengths.cumsum()
@@ -155,7 +155,7 @@ def _write(stream: _Checked, spec: StfSpec, counts: np.ndarray) -> None:
         ).pack()
     )
     for tfs, hits in hit_blocks(spec.identity, spec.tf_first, counts):
-        payload = memoryview(hits).cast("B")
+        payload = hits.view(np.uint8).data
         index["crc"][tfs] = _tf_crcs(payload, lengths[tfs].tolist())
         stream.write(payload)
     stream.write(with_crc(index.tobytes()))

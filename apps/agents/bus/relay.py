@@ -1,0 +1,144 @@
+"""The outbox relay: gives committed journal entries their position, and publishes them in that order, at least once.
+
+Two steps, two loops, so that a broker that is away never holds up the live pages:
+
+* `sequence` numbers what was committed since, under a lock that lets no second relay in between, and tells the listeners.
+* `Publisher.step` sends what is beyond the cursor `bus`, then moves the cursor. Killed in between, it sends again; the
+  receivers know a message by its id.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from celery import current_app
+from django.db import connection, transaction
+from django.utils import timezone
+from kombu import Connection
+from kombu.exceptions import KombuError
+from pydantic import ValidationError
+
+from apps.runs.errors import RetryableError
+from apps.runs.live.channel import LIVE_CHANNEL
+from apps.runs.models import JournalCursor, JournalEntry
+from apps.runs.selectors import cursor_position, entries_after
+
+from .. import services
+from .schemas import MESSAGES
+from .topology import EPICTOPIC, RECEIVE_TASK
+
+log = logging.getLogger(__name__)
+
+BATCH = 200
+FOLLOWER = "bus"
+_SEQUENCER_LOCK = 5_741_001  # any number that no other part of the testbed locks on
+
+_SEQUENCE = """
+WITH fresh AS (
+    SELECT id, row_number() OVER (ORDER BY id) AS nth FROM (
+        SELECT id FROM runs_journalentry WHERE position IS NULL ORDER BY id LIMIT %(limit)s
+    ) AS waiting
+), newest AS (
+    SELECT coalesce(max(position), 0) AS position FROM runs_journalentry
+)
+UPDATE runs_journalentry AS entry SET position = newest.position + fresh.nth
+FROM fresh, newest WHERE entry.id = fresh.id
+RETURNING entry.position
+"""
+
+
+def sequence() -> bool:
+    """Give positions to committed entries, a batch at a time; True when there may be more.
+
+    Only what is committed is visible here, and only one transaction at a time gets past the lock: so positions become
+    visible in order, without holes, whatever order the entries' own transactions ended in.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_SEQUENCER_LOCK])
+        cursor.execute(_SEQUENCE, {"limit": BATCH})
+        positions = [row[0] for row in cursor.fetchall()]
+        if positions:
+            cursor.execute("SELECT pg_notify(%s, %s)", [LIVE_CHANNEL, str(max(positions))])
+    return len(positions) == BATCH
+
+
+class Publisher:
+    """Sends sequenced entries to the bus, over one connection that is made anew when it breaks."""
+
+    def __init__(self) -> None:
+        self._connection: Connection | None = None
+
+    def step(self) -> bool:
+        """Publish the next batch and move the cursor; True when there may be more.
+
+        Raises:
+            RetryableError: the broker does not answer; the cursor stays.
+        """
+        position = cursor_position(FOLLOWER)
+        entries = entries_after(position, limit=BATCH)
+        if not entries:
+            return False
+        self._publish([message for entry in entries if (message := as_message(entry))])
+        JournalCursor.objects.update_or_create(
+            follower=FOLLOWER, defaults={"position": entries[-1].position, "moved_at": timezone.now()}
+        )
+        return len(entries) == BATCH
+
+    def close(self) -> None:
+        """Drop the connection; the next step makes a new one."""
+        if self._connection is not None:
+            self._connection.release()
+            self._connection = None
+
+    def _publish(self, messages: list[dict[str, Any]]) -> None:
+        if not messages:
+            return
+        broker = self._connection or current_app.connection_for_write()
+        try:
+            producer = broker.Producer(serializer="json")
+            for message in messages:
+                task = current_app.amqp.create_task_message(message["msg_id"], RECEIVE_TASK, [message], {})
+                producer.publish(
+                    task.body,
+                    exchange=EPICTOPIC,
+                    routing_key=message["msg_type"],
+                    declare=[EPICTOPIC],
+                    headers=task.headers,
+                    **task.properties,
+                )
+        except (KombuError, OSError, *broker.connection_errors, *broker.channel_errors) as error:
+            self._connection = broker
+            self.close()
+            raise RetryableError(f"the broker does not take messages: {error}") from error
+        self._connection = broker
+
+
+def as_message(entry: JournalEntry) -> dict[str, Any] | None:
+    """The entry as it goes on the bus; None for kinds that concern the journal's readers only.
+
+    An entry that does not make a valid message is a bug of its writer: it is parked, so that it holds up no other.
+    """
+    model = MESSAGES.get(entry.kind)
+    if model is None:
+        return None
+    run = entry.run
+    fields = entry.payload | {
+        "msg_type": entry.kind,
+        "msg_id": entry.msg_id,
+        "occurred_at": entry.occurred_at,
+        "timestamp": entry.occurred_at.isoformat(),
+        "correlation_id": entry.correlation_id,
+        "causation_id": entry.causation_id,
+        "stream_sequence": entry.stream_sequence,
+        "sender": entry.actor,
+        "namespace": entry.namespace.name if entry.namespace else "",
+        "run_id": str(run.run_number) if run else None,
+        "execution_id": run.execution.execution_id if run else None,
+    }
+    try:
+        return model.model_validate(fields).model_dump(mode="json")
+    except ValidationError as error:
+        log.error("journal entry %s (%s) makes no message: %s", entry.pk, entry.kind, error)
+        services.park("relay", entry.payload | {"msg_type": entry.kind}, str(error), msg_id=entry.msg_id)
+        return None

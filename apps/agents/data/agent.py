@@ -1,0 +1,36 @@
+"""The data agent: everything that concerns Rucio."""
+
+from __future__ import annotations
+
+from ..bus import schemas
+from ..bus.agent import AgentSpec, LoopSpec
+from .closer import Closer
+from .follower import Follower
+from .handlers import run_has_ended, run_is_imminent, stf_was_generated
+from .registrar import Registrar
+from .rucio import Rucio
+
+_rucio = Rucio()
+_follower = Follower(_rucio)
+
+AGENT = AgentSpec(
+    name="data",
+    agent_type="DATA",
+    meaning="Registers every STF in Rucio, follows its copies to both Echelon 1 sites, proves the run complete.",
+    handlers={
+        schemas.RunImminent: run_is_imminent,
+        schemas.StfGen: stf_was_generated,
+        schemas.EndRun: run_has_ended,
+    },
+    wakes={
+        schemas.RunImminent: "registrar",
+        schemas.StfGen: "registrar",
+        schemas.EndRun: "closer",
+    },
+    loops=(
+        LoopSpec("registrar", Registrar(_rucio).step, interval=1.0),
+        LoopSpec("follower", _follower.follow, interval=0.5),
+        LoopSpec("closer", Closer(_rucio).step, interval=1.0),
+        LoopSpec("withdrawals", _follower.withdraw, interval=2.0),
+    ),
+)

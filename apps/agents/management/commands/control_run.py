@@ -1,0 +1,38 @@
+"""`manage.py control_run`: pause, resume, stop, abort or force the close of a run."""
+
+from __future__ import annotations
+
+import getpass
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from apps.runs import services as runs
+from apps.runs.errors import DomainError
+from apps.stf import services as stf_services
+
+
+class Command(BaseCommand):
+    help = (
+        "Tell the DAQ what to do with a run: pause, resume, stop (ends and closes properly) or abort (ends at once, what "
+        "was taken is made safe, settles as aborted). `close` forces the close of a run that is incomplete: needs --reason, "
+        "which its proof then shows."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("run", type=int, metavar="RUN", help="the run number")
+        parser.add_argument("action", choices=["pause", "resume", "stop", "abort", "close"])
+        parser.add_argument("--reason", default="")
+        parser.add_argument("--by", default=getpass.getuser(), help="who decides; by default you")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        number, action, by, reason = (options[key] for key in ("run", "action", "by", "reason"))
+        try:
+            if action == "close":
+                stf_services.force_close(number, by=by, reason=reason)
+                self.stdout.write(f"run {number} is closed by {by}: {reason}")
+            else:
+                runs.control_run(number, action, by=by, reason=reason)
+                self.stdout.write(f"run {number}: {action} is on its way to the DAQ")
+        except DomainError as error:
+            raise CommandError(str(error)) from error

@@ -1,0 +1,29 @@
+"""`manage.py prepare_broker`: exchanges and queues of all agents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import current_app
+from django.core.management.base import BaseCommand
+from django.db import transaction
+
+from apps.agents.bus import pgmq
+from apps.agents.bus.topology import queue_of
+from apps.agents.registry import AGENTS, agent_spec
+
+
+class Command(BaseCommand):
+    help = (
+        "Declare the exchange and every agent's durable queue on the broker, so that no message is sent before there "
+        "is a place for it; on PostgreSQL, install the queue functions first. May be repeated."
+    )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        with current_app.connection_for_write() as broker:
+            if broker.transport_cls == "pgmq":
+                with transaction.atomic():
+                    pgmq.install()
+            for name in AGENTS:
+                queue_of(agent_spec(name))(broker.default_channel).declare()
+                self.stdout.write(f"queue of {name}: ready")

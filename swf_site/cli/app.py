@@ -1,0 +1,179 @@
+"""The commands: options, words and exit status. The work is done by the modules beside this one."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from services.base import EngineError
+from swf_site.cli import system
+from swf_site.cli.demo import DEMO_WORKFLOW, RunRequest, follow_run, follow_run_json, manage
+from swf_site.cli.display import StepDisplay, show_status
+from swf_site.cli.errors import CommandError
+from swf_site.cli.home import Home, current_home
+from swf_site.cli.supervisor import Supervisor
+
+INTERRUPTED = 130
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+app = typer.Typer(
+    help="The SWF testbed on one machine: from the DAQ exit buffer to verified copies at both sites.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+StfCount = Annotated[int | None, typer.Option("--stf-count", min=1, help="STFs to take in the whole run.")]
+StfSize = Annotated[int | None, typer.Option("--stf-size", min=1, help="Bytes per STF.")]
+StfInterval = Annotated[float | None, typer.Option("--stf-interval", min=0, help="Seconds from STF to STF.")]
+FromDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--from-dir",
+        exists=True,
+        file_okay=False,
+        resolve_path=True,
+        help="Take the files of this directory as the STFs of the run.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
+
+
+@app.command()
+def init(
+    *, dev: Annotated[bool, typer.Option("--dev", help="Also install what tests and linters need.")] = False
+) -> None:
+    """Make the state directory with its secrets. The other commands do it by themselves."""
+    home = current_home()
+    home.prepare()
+    out.print(f"State directory: {home.directory}" + ("; test tools installed" if dev else ""))
+
+
+@app.command("start-local")
+def start_local() -> None:
+    """Start what is not running: PostgreSQL, Rucio, xrootd, the web server, the relay, the agents."""
+    home = current_home()
+    _start(home)
+    _say_where(home)
+
+
+@app.command("stop-local")
+def stop_local() -> None:
+    """Stop everything and wait until nothing is left."""
+    _stop(current_home())
+
+
+@app.command("status-local")
+def status_local(*, as_json: AsJson = False) -> None:
+    """Show each process and each engine, and why one is not ready. Exit status 0 only if all are."""
+    state = system.inspect(current_home())
+    if as_json:
+        out.print_json(json.dumps(state.as_dict()), indent=None)
+    else:
+        show_status(out, state)
+    raise typer.Exit(0 if state.ready else 1)
+
+
+@app.command()
+def run(
+    workflow: Annotated[str | None, typer.Argument(help="A TOML file, or its name in workflows/.")] = None,
+    stf_count: StfCount = None,
+    stf_size: StfSize = None,
+    stf_interval: StfInterval = None,
+    from_dir: FromDir = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Take a run in the running system and follow it. Exit status 0 only if it closes."""
+    home = current_home()
+    if not Supervisor(home).is_running():
+        raise CommandError("the testbed is not running; start it: swf-testbed start-local")
+    request = RunRequest(workflow, stf_count, stf_size, stf_interval, from_dir)
+    manage(home, "start_run", "--follow", *["--json"] * as_json, *request.arguments())
+
+
+@app.command()
+def demo(
+    stf_count: StfCount = None,
+    stf_size: StfSize = None,
+    stf_interval: StfInterval = None,
+    from_dir: FromDir = None,
+    *,
+    as_json: AsJson = False,
+    stop: Annotated[bool, typer.Option("--stop", help="Stop everything at the end.")] = False,
+) -> None:
+    """Set up, start, take one run, show its result; the system stays up. Exit status 0 only if it closes."""
+    home = current_home()
+    request = RunRequest(DEMO_WORKFLOW, stf_count, stf_size, stf_interval, from_dir)
+    with _interruptible(home):
+        _start(home)
+        if as_json:
+            found, status = follow_run_json(home, request)
+        else:
+            found, status = {}, follow_run(home, request)
+    if stop:
+        _stop(home)
+    elif not as_json:
+        _say_where(home)
+    if as_json:
+        sys.stdout.write(json.dumps(found) + "\n")
+    raise typer.Exit(status)
+
+
+@app.command(
+    "manage",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+)
+def manage_command(context: typer.Context) -> None:
+    """Run a Django management command with the testbed's settings: swf-testbed manage help"""
+    manage(current_home(), *context.args)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Obey the command line; the return value is the exit status."""
+    try:
+        app(args=list(arguments), prog_name="swf-testbed", standalone_mode=True)
+    except (CommandError, EngineError) as error:
+        err.print(f"swf-testbed: {error}", markup=False)
+        return 1
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else 1
+    return 0
+
+
+def _start(home: Home) -> None:
+    with _interruptible(home), StepDisplay(err) as display:
+        system.start(home, display)
+
+
+def _stop(home: Home) -> None:
+    with err.status("Stopping"):
+        strays = system.stop(home)
+    for pid, command in strays.items():
+        err.print(f"Ended by hand, as no supervisor was looking after it: {pid} {command}", markup=False)
+    err.print("Stopped. Nothing is running.")
+
+
+def _say_where(home: Home) -> None:
+    out.print(f"Dashboard: [link={home.dashboard}]{home.dashboard}[/link]")
+    out.print("State: swf-testbed status-local    Stop: swf-testbed stop-local")
+
+
+@contextmanager
+def _interruptible(home: Home) -> Iterator[None]:
+    """Ctrl-C leaves the system running, and says so."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        err.print("\nInterrupted; what was started keeps running, a run in progress goes on.")
+        _say_where(home)
+        raise typer.Exit(INTERRUPTED) from None

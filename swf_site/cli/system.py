@@ -1,0 +1,187 @@
+"""The testbed as a whole on one machine: bring it up in the right order, take it down, say how it is."""
+
+from __future__ import annotations
+
+import http.client
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+from services.base import REPOSITORY, Engine
+from services.ports import is_free
+from services.registry import engines
+from swf_site.cli import processes
+from swf_site.cli.errors import CommandError
+from swf_site.cli.home import Home
+from swf_site.cli.steps import Step, Watcher, run_steps
+from swf_site.cli.supervisor import ProcessState, Supervisor
+
+# The testbed's own programs, in start order; the engines' come before them.
+PROGRAMS = ("web", "relay", "daqsim", "data")
+# Engines start at once, unless they keep their data in another one.
+ENGINE_AFTER = {"rucio": ("postgres",)}
+START_SECONDS = 60.0
+POLL_SECONDS = 0.1
+LOG_LINES = 20
+# A program that ended this often while it was waited for will not come up by itself.
+FAILED_STARTS = 2
+
+
+@dataclass(frozen=True)
+class EngineState:
+    """Whether an engine answers, and the reason when it does not."""
+
+    name: str
+    ready: bool
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class SystemState:
+    """What `status-local` shows."""
+
+    supervisor: bool
+    processes: list[ProcessState]
+    engines: list[EngineState]
+    dashboard: str | None
+
+    @property
+    def ready(self) -> bool:
+        """Every process runs and every engine answers."""
+        states = [process.state == "RUNNING" for process in self.processes]
+        return self.supervisor and all(states) and all(engine.ready for engine in self.engines)
+
+    def as_dict(self) -> dict[str, object]:
+        """As `status-local --json` prints it."""
+        return {"ready": self.ready, **asdict(self)}
+
+
+def start(home: Home, watcher: Watcher) -> None:
+    """Bring up what does not run: supervisor, the engines, the schema and the queues, the programs.
+
+    Raises:
+        CommandError: something did not come up; the text has the end of its log and where the log is.
+    """
+    home.prepare()
+    supervisor = Supervisor(home)
+    if not supervisor.is_running():
+        processes.end(home.directory)  # what a killed supervisor left would hold the ports
+        supervisor.launch()
+    if supervisor.state("web").pid is None and not is_free(home.web_port):
+        raise CommandError(
+            f"port {home.web_port} is taken by another program: set SWF_WEB_PORT to a free one"
+        )
+    run_steps(start_steps(supervisor, engines(home.directory)), watcher)
+
+
+def start_steps(supervisor: Supervisor, used: dict[str, Engine]) -> list[Step]:
+    """The steps of a start and what each has to wait for."""
+    home = supervisor.home
+    brought = [
+        Step(name, _program(supervisor, name, engine.ready, engine.start_seconds), ENGINE_AFTER.get(name, ()))
+        for name, engine in used.items()
+    ]
+    return [
+        *brought,
+        Step("schema", _manage(home, "migrate", "--no-input", "--verbosity=0"), after=["postgres"]),
+        Step("queues", _manage(home, "prepare_broker"), after=["schema"]),
+        Step("web", _program(supervisor, "web", lambda: web_answers(home)), after=["schema"]),
+        *(Step(name, _program(supervisor, name), after=["queues"]) for name in PROGRAMS if name != "web"),
+    ]
+
+
+def stop(home: Home) -> dict[int, str]:
+    """Stop everything, in reverse order; returns strays that had to be ended (process id -> command line)."""
+    supervisor = Supervisor(home)
+    if supervisor.is_running():
+        supervisor.stop(PROGRAMS)
+        for name in reversed(engines(home.directory)):
+            supervisor.stop([name])
+        supervisor.shutdown()
+    return processes.end(home.directory)
+
+
+def inspect(home: Home) -> SystemState:
+    """The state of every process and engine in use; asks each engine, which takes at most a few seconds."""
+    supervisor = Supervisor(home)
+    is_running, used = supervisor.is_running(), engines(home.directory)
+    states = supervisor.states() if is_running else {}
+    if not states:
+        return SystemState(supervisor=False, processes=[], engines=[], dashboard=None)
+    answers = {name: engine.ready() for name, engine in used.items()}
+    return SystemState(
+        supervisor=True,
+        processes=[states[name] for name in (*used, *PROGRAMS) if name in states],
+        engines=[EngineState(name, reason is None, reason) for name, reason in answers.items()],
+        dashboard=home.dashboard,
+    )
+
+
+def web_answers(home: Home) -> str | None:
+    """None when the web server gives any answer but a failure of its own, else the reason."""
+    connection = http.client.HTTPConnection("127.0.0.1", home.web_port, timeout=5)
+    try:
+        connection.request("GET", "/")
+        status = connection.getresponse().status
+    except (OSError, http.client.HTTPException) as error:
+        return str(error)
+    finally:
+        connection.close()
+    return None if status < 500 else f"{home.dashboard} answers {status}"
+
+
+def _program(
+    supervisor: Supervisor,
+    name: str,
+    ready: Callable[[], str | None] = lambda: None,
+    seconds: float = START_SECONDS,
+) -> Callable[[threading.Event], str]:
+    """Start a program under supervisor; done when it runs and `ready()` has no reason left."""
+
+    def action(give_up: threading.Event) -> str:
+        was_running = not supervisor.start(name)
+        deadline = time.monotonic() + seconds
+        endings: set[int] = set()
+        reason: str | None = "starting"
+        while not give_up.wait(POLL_SECONDS if endings else 0):
+            state = supervisor.state(name)
+            reason = state.problem or ("starting" if state.state != "RUNNING" else ready())
+            if reason is None:
+                return "was running" if was_running else "ready"
+            if state.problem is not None:
+                endings.add(state.ended_at)
+            if time.monotonic() > deadline or len(endings) > FAILED_STARTS:
+                break
+            time.sleep(POLL_SECONDS)
+        raise CommandError(f"{name} did not come up: {reason}\n{log_end(supervisor.home, name)}")
+
+    return action
+
+
+def _manage(home: Home, *arguments: str) -> Callable[[threading.Event], str]:
+    """Run a management command to its end."""
+
+    def action(_: threading.Event) -> str:
+        command = [sys.executable, str(REPOSITORY / "manage.py"), *arguments]
+        environment = home.environment()
+        done = subprocess.run(
+            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            end = "\n".join((done.stdout + done.stderr).splitlines()[-LOG_LINES:])
+            raise CommandError(f"`manage.py {' '.join(arguments)}` failed:\n{end}")
+        return "ready"
+
+    return action
+
+
+def log_end(home: Home, name: str) -> str:
+    """The last lines of a program's log and where it is."""
+    path = home.log / f"{name}.log"
+    if not path.exists():
+        return f"(no log at {path})"
+    end = "\n".join(path.read_text(errors="replace").splitlines()[-LOG_LINES:])
+    return f"End of {path}:\n{end}"
