@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from django.db.models import QuerySet
 
@@ -51,6 +52,12 @@ def newest_position() -> int:
     """The position up to which the journal is sequenced; 0 when it is empty."""
     newest = JournalEntry.objects.filter(position__isnull=False).order_by("-position").first()
     return newest.position or 0 if newest else 0
+
+
+def unsequenced_since() -> datetime | None:
+    """When the oldest entry was made that the relay has not sequenced yet; None when it is up to date."""
+    oldest = JournalEntry.objects.filter(position__isnull=True).order_by("id").first()
+    return oldest.occurred_at if oldest else None
 
 
 def cursor_position(follower: str) -> int:

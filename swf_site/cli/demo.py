@@ -16,7 +16,7 @@ from swf_site.cli.errors import CommandError
 from swf_site.cli.home import SETUP_STARTED, Home
 
 MANAGE = str(REPOSITORY / "manage.py")
-DEMO_WORKFLOW = "demo.toml"
+DEMO_WORKFLOW = "demo"
 
 
 @dataclass(frozen=True)

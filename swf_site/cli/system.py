@@ -87,9 +87,13 @@ def start_steps(supervisor: Supervisor, used: dict[str, Engine]) -> list[Step]:
     return [
         *brought,
         Step("schema", _manage(home, "migrate", "--no-input", "--verbosity=0"), after=["postgres"]),
-        Step("queues", _manage(home, "prepare_broker"), after=["schema"]),
+        Step("queues", _manage(home, "prepare_broker"), after=["postgres"]),
         Step("web", _program(supervisor, "web", lambda: web_answers(home)), after=["schema"]),
-        *(Step(name, _program(supervisor, name), after=["queues"]) for name in PROGRAMS if name != "web"),
+        *(
+            Step(name, _program(supervisor, name), after=["schema", "queues"])
+            for name in PROGRAMS
+            if name != "web"
+        ),
     ]
 
 
@@ -107,10 +111,10 @@ def stop(home: Home) -> dict[int, str]:
 def inspect(home: Home) -> SystemState:
     """The state of every process and engine in use; asks each engine, which takes at most a few seconds."""
     supervisor = Supervisor(home)
-    is_running, used = supervisor.is_running(), engines(home.directory)
-    states = supervisor.states() if is_running else {}
+    states = supervisor.states()
     if not states:
         return SystemState(supervisor=False, processes=[], engines=[], dashboard=None)
+    used = engines(home.directory)
     answers = {name: engine.ready() for name, engine in used.items()}
     return SystemState(
         supervisor=True,
@@ -166,16 +170,33 @@ def _manage(home: Home, *arguments: str) -> Callable[[threading.Event], str]:
 
     def action(_: threading.Event) -> str:
         command = [sys.executable, str(REPOSITORY / "manage.py"), *arguments]
-        environment = home.environment()
         done = subprocess.run(
-            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+            command,
+            env=home.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
         )
         if done.returncode != 0:
-            end = "\n".join((done.stdout + done.stderr).splitlines()[-LOG_LINES:])
-            raise CommandError(f"`manage.py {' '.join(arguments)}` failed:\n{end}")
+            log = home.log / f"{arguments[0]}.log"
+            log.write_text(done.stdout)
+            raise CommandError(
+                f"`manage.py {' '.join(arguments)}` failed; log: {log}\n{last_words(done.stdout)}"
+            )
         return "ready"
 
     return action
+
+
+def last_words(output: str) -> str:
+    """The end of what a program said; of a traceback only the error itself."""
+    lines = output.splitlines()
+    frames = [number for number, line in enumerate(lines) if line.startswith('  File "')]
+    if frames:
+        lines = [line for line in lines[frames[-1] + 1 :] if not line.startswith("    ")]
+    return "\n".join(lines[-LOG_LINES:])
 
 
 def log_end(home: Home, name: str) -> str:
@@ -183,5 +204,4 @@ def log_end(home: Home, name: str) -> str:
     path = home.log / f"{name}.log"
     if not path.exists():
         return f"(no log at {path})"
-    end = "\n".join(path.read_text(errors="replace").splitlines()[-LOG_LINES:])
-    return f"End of {path}:\n{end}"
+    return f"End of {path}:\n{last_words(path.read_text(errors='replace'))}"

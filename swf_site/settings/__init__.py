@@ -73,9 +73,8 @@ TEMPLATES = [
 DATABASES = {
     "default": {
         **env.database(env.text("DATABASE_URL")),
-        # Connections are per thread; under ASGI a kept one leaks with its thread, so none is kept outside the agents,
-        # whose few long-lived threads check theirs before every unit of work.
-        "CONN_MAX_AGE": env.number("SWF_DB_CONN_MAX_AGE", 0),
+        # Under ASGI a kept connection leaks with its thread. Agents keep theirs (`apps.agents.bus.loop`).
+        "CONN_MAX_AGE": 0,
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             "connect_timeout": 5,
@@ -111,6 +110,9 @@ LOGGING = {
         "rucio": {"level": "CRITICAL"},
         "user": {"level": "CRITICAL"},
         "daphne": {"level": "WARNING"},
+        # Two lines per message otherwise; what became of each is in the inbox.
+        "celery.worker.strategy": {"level": "WARNING"},
+        "celery.app.trace": {"level": "WARNING"},
     },
 }
 

@@ -19,11 +19,15 @@ Step = Callable[[], bool]
 
 @dataclass(frozen=True)
 class LoopSpec:
-    """A loop of an agent: `step` runs when it is woken, and every `interval` seconds at the latest."""
+    """A loop of an agent: `step` runs when it is woken, and every `interval` seconds at the latest.
+
+    `gather` is how long a woken loop waits before its step, so that one step serves all that comes in meanwhile.
+    """
 
     name: str
     step: Step
     interval: float = 1.0
+    gather: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 
 from django.db import Error as DatabaseError
-from django.db import close_old_connections, connection
+from django.db import close_old_connections, connection, connections
 
 from apps.runs import journal
 from apps.runs.errors import RetryableError
@@ -18,6 +18,13 @@ log = logging.getLogger(__name__)
 
 BACK_OFF_FIRST = 0.5
 BACK_OFF_MOST = 4.0
+
+
+def keep_connections() -> None:
+    """Let this process keep its database connections: its threads are few and live long, and logging in costs more than
+    most steps. A broken one is found by the step that it fails, which is repeated anyway.
+    """
+    connections.settings["default"] |= {"CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": False}
 
 
 class Loop(threading.Thread):
@@ -56,8 +63,8 @@ class Loop(threading.Thread):
                 back_off = min(back_off * 2, BACK_OFF_MOST)
                 continue
             back_off = BACK_OFF_FIRST
-            if not more:
-                self._wake.wait(self._spec.interval)
+            if not more and self._wake.wait(self._spec.interval):
+                self._stopping.wait(self._spec.gather)
         connection.close()
 
     def _step(self) -> tuple[bool, str]:

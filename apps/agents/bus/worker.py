@@ -6,6 +6,7 @@ from celery import current_app
 from celery.signals import worker_shutdown
 
 from .agent import AgentSpec
+from .loop import keep_connections
 from .runtime import AgentRuntime
 from .topology import queue_of
 
@@ -26,6 +27,7 @@ def runtime() -> AgentRuntime:
 def run_worker(spec: AgentSpec, *, log_level: str) -> None:
     """Be this agent until told to stop (SIGTERM: finish the message and the steps in progress, then leave)."""
     global _runtime  # noqa: PLW0603 - the one agent of this process; Celery offers tasks no place of their own
+    keep_connections()
     _runtime = AgentRuntime(spec)
     current_app.conf.task_queues = [queue_of(spec)]
     current_app.conf.task_default_queue = spec.queue_name

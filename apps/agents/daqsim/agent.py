@@ -18,14 +18,10 @@ AGENT = AgentSpec(
         schemas.ResumeWorkflow: handlers.resume_workflow,
         schemas.StopWorkflow: handlers.stop_workflow,
         schemas.AbortWorkflow: handlers.abort_workflow,
-        schemas.StfReleasable: handlers.stf_is_releasable,
     },
-    wakes={
-        schemas.RunWorkflow: "runs",
-        schemas.StfReleasable: "exit_buffer",
-    },
+    wakes={schemas.RunWorkflow: "runs"},
     loops=(
         LoopSpec("runs", Fleet().step, interval=1.0),
-        LoopSpec("exit_buffer", release, interval=1.0),
+        LoopSpec("exit_buffer", release, interval=0.5),
     ),
 )

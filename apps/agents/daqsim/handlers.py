@@ -58,10 +58,6 @@ def abort_workflow(message: schemas.AbortWorkflow) -> None:
     checkpoint.set_command(message.run_number, DaqCommand.ABORT, message.reason)
 
 
-def stf_is_releasable(message: schemas.StfReleasable) -> None:
-    """The exit buffer looks for itself what may go; there is nothing to write down."""
-
-
 def _workflow_file(name: str) -> Path:
     """The TOML of this name in `workflows/`; nothing outside that directory."""
     directory = settings.BASE_DIR / "workflows"

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
-from django.db.models import F
+from django.db import connection, transaction
 from django.utils import timezone
 
 from apps.runs import journal
@@ -29,15 +28,18 @@ class Attempt:
 
 def begin(agent: str, *, msg_id: UUID, msg_type: str, run_number: int | None) -> Attempt:
     """Count an attempt, and commit the count before anything can go wrong."""
-    message, is_new = InboundMessage.objects.get_or_create(
-        agent=agent, msg_id=msg_id, defaults={"msg_type": msg_type, "run_number": run_number}
-    )
-    if is_new:
-        return Attempt(1, finished=False)
-    if message.outcome != MessageOutcome.RECEIVED:
-        return Attempt(message.attempts, finished=True)
-    InboundMessage.objects.filter(pk=message.pk).update(attempts=F("attempts") + 1)
-    return Attempt(message.attempts + 1, finished=False)
+    table = InboundMessage._meta.db_table
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f'INSERT INTO "{table}" AS known '  # noqa: S608 - own table name
+            "(agent, msg_id, msg_type, run_number, attempts, outcome, reason, received_at) "
+            "VALUES (%s, %s, %s, %s, 1, %s, '', now()) "
+            "ON CONFLICT (agent, msg_id) DO UPDATE SET attempts = known.attempts + (known.outcome = %s)::int "
+            "RETURNING attempts, outcome",
+            [agent, msg_id, msg_type, run_number, MessageOutcome.RECEIVED, MessageOutcome.RECEIVED],
+        )
+        attempts, outcome = cursor.fetchone()
+    return Attempt(attempts, finished=outcome != MessageOutcome.RECEIVED)
 
 
 def finish(agent: str, msg_id: UUID, outcome: MessageOutcome = MessageOutcome.DONE) -> None:

@@ -7,7 +7,8 @@ import threading
 from collections.abc import Callable
 
 import psycopg
-from django.db import connections
+from django.db import Error as DatabaseError
+from django.db import connection, connections
 from psycopg import sql
 
 log = logging.getLogger(__name__)
@@ -19,10 +20,13 @@ class Listener(threading.Thread):
     """Calls `heard(payload)` for every NOTIFY on a channel, over a connection of its own.
 
     After every (re)connection it calls `heard("")` once: what was said meanwhile is not repeated, so look for yourself.
+    `heard` may use the database too: when that fails, it is called again with "" as soon as the database is back.
+    `waiting_for` is the reason why nothing can be heard, empty while something can.
     """
 
     def __init__(self, channel: str, heard: Callable[[str], None]) -> None:
         super().__init__(name=f"listen-{channel}", daemon=True)
+        self.waiting_for = "the connection to the database"
         self._channel = channel
         self._heard = heard
         self._stopping = threading.Event()
@@ -35,19 +39,23 @@ class Listener(threading.Thread):
         while not self._stopping.is_set():
             try:
                 self._listen()
-            except psycopg.Error as error:
-                log.warning("%s: the database is away, trying again: %s", self.name, str(error).strip())
+            except (psycopg.Error, DatabaseError) as error:
+                self.waiting_for = f"the database does not answer: {str(error).strip()}"
+                log.warning("%s: %s", self.name, self.waiting_for)
+                connection.close()  # the one `heard` used, as broken as ours
                 self._stopping.wait(RECONNECT_SECONDS)
+        connection.close()
 
     def _listen(self) -> None:
         parameters = connections["default"].get_connection_params()
         for django_only in ("cursor_factory", "context", "prepare_threshold"):
             parameters.pop(django_only, None)
-        with psycopg.connect(**parameters, autocommit=True) as connection:
-            connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._channel)))
+        with psycopg.connect(**parameters, autocommit=True) as listening:
+            listening.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._channel)))
             self._heard("")
+            self.waiting_for = ""
             while not self._stopping.is_set():
-                for notify in connection.notifies(timeout=1.0):
+                for notify in listening.notifies(timeout=1.0):
                     self._heard(notify.payload)
                     if self._stopping.is_set():
                         return

@@ -7,9 +7,9 @@ from datetime import datetime
 
 from django.db import transaction
 
-from apps.runs import selectors as runs
 from apps.runs.choices import SETTLED
-from apps.runs.errors import DomainError
+from apps.runs.errors import DomainError, NotFound
+from apps.runs.models import Run
 
 from ..choices import Registration
 from ..models import StfFile
@@ -46,16 +46,19 @@ def record_generated(run_number: int, stf: GeneratedStf) -> StfFile:
         NotFound: no such run.
         DomainError: the run is settled, or this sequence or name was announced with other bytes.
     """
-    run = runs.get_run(run_number)
+    run = Run.objects.filter(run_number=run_number).first()
+    if run is None:
+        raise NotFound(f"there is no run {run_number}")
     if run.lifecycle in SETTLED:
         raise DomainError(
             f"run {run_number} is {run.lifecycle}: it takes no more STFs; "
             "a corrected end_run with a higher total_stf_files opens it again"
         )
-    created, is_new = StfFile.objects.get_or_create(run=run, sequence=stf.sequence, defaults=asdict(stf))
-    if is_new:
-        return created
-    known = StfFile.objects.select_for_update().get(pk=created.pk)
+    # One statement for the usual case, a new one; the rare rest is looked at closely.
+    StfFile.objects.bulk_create([StfFile(run=run, **asdict(stf))], ignore_conflicts=True)
+    known = StfFile.objects.select_for_update().filter(run=run, sequence=stf.sequence).first()
+    if known is None:
+        raise DomainError(f"run {run_number}: the name {stf.stf_filename!r} belongs to another STF")
     if known.registration == Registration.FAILED:
         return _announce_again(known, stf)
     differing = [name for name in _IDENTITY if getattr(known, name) != getattr(stf, name)]

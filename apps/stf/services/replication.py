@@ -52,11 +52,15 @@ def apply_replica_changes(run: Run, changes: Sequence[ReplicaChange]) -> None:
             entries.append(
                 journal.Change(entry, run=run, subject=replica.stf.stf_filename, payload=_fields(replica))
             )
-    Replica.objects.bulk_update(replicas, ["state", "reason", "attempts", "retry_at", "verified_at"])
-    verified = {replica.stf_id for replica in replicas if replica.state == ReplicaState.VERIFIED}
+    verified = [replica for replica in replicas if replica.state == ReplicaState.VERIFIED]
+    Replica.objects.filter(pk__in=[replica.pk for replica in verified]).update(
+        state=ReplicaState.VERIFIED, verified_at=now, reason="", retry_at=None
+    )
+    others = [replica for replica in replicas if replica.state != ReplicaState.VERIFIED]
+    Replica.objects.bulk_update(others, ["state", "reason", "attempts", "retry_at"])
     entries += [
         journal.Change("stf_releasable", run=run, subject=stf.stf_filename, payload=stf_fields(stf))
-        for stf in _release_the_safe(verified, now)
+        for stf in _release_the_safe({replica.stf_id for replica in verified}, now)
     ]
     journal.record_many(entries)
 

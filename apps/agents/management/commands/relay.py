@@ -9,10 +9,14 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from apps.agents.bus.agent import LoopSpec
-from apps.agents.bus.loop import Loop
+from apps.agents.bus.loop import Loop, keep_connections
 from apps.agents.bus.relay import Publisher, sequence
 from apps.runs.journal import CHANNEL
 from apps.runs.live.listen import Listener
+
+
+# Each commit wakes the relay; under load, what commits within so long goes in one batch.
+GATHER_SECONDS = 0.01
 
 
 class Command(BaseCommand):
@@ -22,15 +26,16 @@ class Command(BaseCommand):
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        keep_connections()
         publisher = Publisher()
-        publishing = Loop(LoopSpec("publish", publisher.step), actor="relay")
+        publishing = Loop(LoopSpec("publish", publisher.step, gather=GATHER_SECONDS), actor="relay")
 
         def number_and_publish() -> bool:
             more = sequence()
             publishing.wake()
             return more
 
-        sequencing = Loop(LoopSpec("sequence", number_and_publish), actor="relay")
+        sequencing = Loop(LoopSpec("sequence", number_and_publish, gather=GATHER_SECONDS), actor="relay")
         listener = Listener(CHANNEL, lambda _: sequencing.wake())
         stopping = threading.Event()
         for signum in (signal.SIGTERM, signal.SIGINT):
