@@ -9,6 +9,7 @@ from uuid import UUID
 from celery import Task, shared_task
 from celery.exceptions import Reject
 from django.db import Error as DatabaseError
+from django.db import connection
 
 from apps.runs.errors import RetryableError
 
@@ -25,5 +26,7 @@ def receive_message(self: Task[Any, None], body: Any) -> None:
     try:
         runtime().receive(body, delivery_id=UUID(self.request.id))
     except (RetryableError, DatabaseError) as error:
+        if isinstance(error, DatabaseError):
+            connection.close()
         time.sleep(PAUSE_SECONDS)
         raise Reject(str(error), requeue=True) from error

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
-from django.db.models import QuerySet
+from django.db.models import Count, DateTimeField, F, Func, Min, QuerySet, Value
+from django.db.models.fields.json import KT
 
 from .choices import AWAITING_CLOSEOUT
 from .errors import NotFound
@@ -39,13 +41,64 @@ def run_timeline(run: Run, *, leave_out: Iterable[str] = ()) -> QuerySet[Journal
     return run.journal.exclude(kind__in=list(leave_out)).order_by("id")
 
 
+def expected_stfs(run: Run) -> int | None:
+    """How many STFs are to come in all: as `end_run` said, before that as the workflow plans; None when nobody knows."""
+    if run.expected_stf_count is not None:
+        return run.expected_stf_count
+    daq = run.parameters["daq_state_machine"]
+    if daq["stf_count"] and daq["physics_period_count"] and not run.parameters["stf"]["from_dir"]:
+        return int(daq["stf_count"] * daq["physics_period_count"])
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class KindCount:
+    """So many entries of one kind, RSE and reason, from `at` on for one step of time."""
+
+    at: datetime
+    kind: str
+    rse: str | None
+    reason: str | None
+    count: int
+    first_subject: str
+
+
+def journal_counts(
+    run: Run, kinds: Iterable[str], *, step: timedelta, since: datetime | None = None
+) -> list[KindCount]:
+    """A run's entries of these kinds, counted per step of time, newest first; one query."""
+    entries = run.journal.filter(kind__in=list(kinds))
+    if since is not None:
+        entries = entries.filter(occurred_at__gte=since)
+    rows = (
+        entries.annotate(at=_DateBin(Value(step), F("occurred_at"), Value(_EPOCH)))
+        .values("at", "kind", rse=KT("payload__rse"), reason=KT("payload__reason"))
+        .annotate(count=Count("id"), first_subject=Min("subject"))
+        .order_by("-at", "kind", "rse")
+    )
+    return [KindCount(**row) for row in rows]
+
+
+class _DateBin(Func):
+    function = "date_bin"
+    output_field = DateTimeField()
+
+
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+def journal() -> QuerySet[JournalEntry]:
+    """The sequenced journal in order of position."""
+    return (
+        JournalEntry.objects.filter(position__isnull=False)
+        .select_related("run__execution", "namespace")
+        .order_by("position")
+    )
+
+
 def entries_after(position: int, *, limit: int) -> list[JournalEntry]:
     """The next entries for a follower that has seen everything up to `position`, in order of position."""
-    return list(
-        JournalEntry.objects.filter(position__gt=position)
-        .select_related("run__execution", "namespace")
-        .order_by("position")[:limit]
-    )
+    return list(journal().filter(position__gt=position)[:limit])
 
 
 def newest_position() -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
-from django.db.models import Count, F, Prefetch, Q, QuerySet, Sum
+from django.db.models import Count, F, Max, Q, QuerySet, Sum
 from django.utils import timezone
 
 from apps.runs.models import Run
@@ -20,6 +21,16 @@ RATE_WINDOW = timedelta(seconds=60)
 def stf_list() -> QuerySet[StfFile]:
     """All STFs with run and replicas, for lists."""
     return StfFile.objects.select_related("run").prefetch_related("replicas")
+
+
+def replica_list() -> QuerySet[Replica]:
+    """All copies with their STF and run, newest first."""
+    return Replica.objects.select_related("stf__run").order_by("-pk")
+
+
+def dataset_list() -> QuerySet[Dataset]:
+    """All datasets with their run, newest first."""
+    return Dataset.objects.select_related("run").order_by("-pk")
 
 
 def to_register(*, limit: int) -> list[StfFile]:
@@ -99,22 +110,41 @@ class StageCounts:
         return self.releasable + self.released
 
 
+_TOTALS = {
+    "generated": Count("pk"),
+    "registered": Count("pk", filter=Q(registration=Registration.REGISTERED)),
+    "failed": Count("pk", filter=Q(registration=Registration.FAILED)),
+    "releasable": Count("pk", filter=Q(buffer=BufferState.RELEASABLE)),
+    "released": Count("pk", filter=Q(buffer=BufferState.RELEASED)),
+}
+
+
 def stage_counts(run: Run) -> StageCounts:
     """Counts per stage of a run, in two queries."""
-    totals = StfFile.objects.filter(run=run).aggregate(
-        generated=Count("pk"),
-        registered=Count("pk", filter=Q(registration=Registration.REGISTERED)),
-        failed=Count("pk", filter=Q(registration=Registration.FAILED)),
-        releasable=Count("pk", filter=Q(buffer=BufferState.RELEASABLE)),
-        released=Count("pk", filter=Q(buffer=BufferState.RELEASED)),
-    )
-    found = dict(
-        Replica.objects.filter(stf__run=run, state=ReplicaState.VERIFIED)
-        .values_list("rse")
+    return counts_of_runs([run])[run.pk]
+
+
+def counts_of_runs(runs: Sequence[Run]) -> dict[int, StageCounts]:
+    """Stage counts of many runs by their id, in two queries. Runs need their `execution`."""
+    totals = {
+        row.pop("run_id"): row
+        for row in StfFile.objects.filter(run__in=runs).values("run_id").annotate(**_TOTALS).order_by()
+    }
+    verified: dict[int, dict[str, int]] = defaultdict(dict)
+    for run_id, rse, count in (
+        Replica.objects.filter(stf__run__in=runs, state=ReplicaState.VERIFIED)
+        .values_list("stf__run_id", "rse")
         .annotate(Count("pk"))
-    )
-    rses = run.parameters["replication"]["rses"]
-    return StageCounts(**totals, verified={rse: found.get(rse, 0) for rse in rses})
+        .order_by()
+    ):
+        verified[run_id][rse] = count
+    return {
+        run.pk: StageCounts(
+            **totals.get(run.pk, dict.fromkeys(_TOTALS, 0)),
+            verified={rse: verified[run.pk].get(rse, 0) for rse in run.parameters["replication"]["rses"]},
+        )
+        for run in runs
+    }
 
 
 @dataclass(frozen=True)
@@ -155,21 +185,44 @@ def _bytes(stfs: QuerySet[StfFile]) -> int:
     return int(stfs.aggregate(total=Sum("size_bytes"))["total"] or 0)
 
 
-def stf_grid(run: Run) -> list[dict[str, Any]]:
-    """One row per STF of a run for the grid of its page: sequence, registration, buffer, and state by RSE."""
-    replicas = Prefetch("replicas", Replica.objects.only("stf_id", "rse", "state", "reason"))
-    stfs = run.stf_files.order_by("sequence").prefetch_related(replicas)
+@dataclass(frozen=True, slots=True)
+class StfCell:
+    """How far one STF has come. `replicas` holds state and reason by RSE, of STFs that are not safe yet."""
+
+    sequence: int
+    registration: str
+    reason: str
+    buffer: str
+    replicas: dict[str, tuple[str, str]]
+
+
+def last_sequence(run: Run) -> int:
+    """The highest sequence of a run that is known; 0 when none is."""
+    return run.stf_files.aggregate(last=Max("sequence"))["last"] or 0
+
+
+def counts_before(run: Run, sequence: int) -> tuple[int, int]:
+    """How many STFs come before this sequence, and how many of these are released."""
+    before = run.stf_files.filter(sequence__lt=sequence).aggregate(
+        all=Count("pk"), released=_TOTALS["released"]
+    )
+    return before["all"], before["released"]
+
+
+def stf_cells(run: Run, *, since: int) -> list[StfCell]:
+    """The STFs of a run from sequence `since` on, and those before it that are not safe yet; two queries."""
+    wanted = Q(buffer=BufferState.HELD) | Q(sequence__gte=since)
+    replicas: dict[int, dict[str, tuple[str, str]]] = defaultdict(dict)
+    for stf_id, rse, state, reason in Replica.objects.filter(
+        stf__run=run, stf__buffer=BufferState.HELD
+    ).values_list("stf_id", "rse", "state", "reason"):
+        replicas[stf_id][rse] = (state, reason)
+    stfs = (
+        run.stf_files.filter(wanted)
+        .order_by("sequence")
+        .values_list("pk", "sequence", "registration", "registration_reason", "buffer")
+    )
     return [
-        {
-            "sequence": stf.sequence,
-            "filename": stf.stf_filename,
-            "registration": stf.registration,
-            "reason": stf.registration_reason,
-            "buffer": stf.buffer,
-            "replicas": {
-                replica.rse: {"state": replica.state, "reason": replica.reason}
-                for replica in stf.replicas.all()
-            },
-        }
-        for stf in stfs
+        StfCell(sequence, registration, reason, buffer, replicas.get(pk, {}))
+        for pk, sequence, registration, reason, buffer in stfs
     ]

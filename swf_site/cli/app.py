@@ -151,16 +151,22 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _start(home: Home) -> None:
-    with _interruptible(home), StepDisplay(err) as display:
+    home.prepare()
+    with _interruptible(home), home.lock(_say_waiting), StepDisplay(err) as display:
         system.start(home, display)
 
 
 def _stop(home: Home) -> None:
-    with err.status("Stopping"):
-        strays = system.stop(home)
-    for pid, command in strays.items():
-        err.print(f"Ended by hand, as no supervisor was looking after it: {pid} {command}", markup=False)
+    if home.exists():
+        with home.lock(_say_waiting), err.status("Stopping"):
+            strays = system.stop(home)
+        for pid, command in strays.items():
+            err.print(f"Ended a stray that no supervisor looked after: {pid} {command}", markup=False)
     err.print("Stopped. Nothing is running.")
+
+
+def _say_waiting() -> None:
+    err.print("Another call is starting or stopping this system: waiting for it")
 
 
 def _say_where(home: Home) -> None:

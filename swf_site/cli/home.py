@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import secrets
 import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,6 +82,17 @@ class Home:
             ) from error
         if self.socket.parent != self.directory:
             _make_private(self.socket.parent)
+
+    @contextmanager
+    def lock(self, waiting: Callable[[], None]) -> Iterator[None]:
+        """One start or stop at a time; `waiting()` is called when another has to be waited for."""
+        with (self.directory / "start.lock").open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                waiting()
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def environment(self) -> dict[str, str]:
         """This process's variables with those of the engines, for every process of the testbed."""

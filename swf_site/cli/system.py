@@ -60,12 +60,11 @@ class SystemState:
 
 
 def start(home: Home, watcher: Watcher) -> None:
-    """Bring up what does not run: supervisor, the engines, the schema and the queues, the programs.
+    """Bring up what does not run in a prepared home: supervisor, engines, schema and queues, programs.
 
     Raises:
         CommandError: something did not come up; the text has the end of its log and where the log is.
     """
-    home.prepare()
     supervisor = Supervisor(home)
     if not supervisor.is_running():
         processes.end(home.directory)  # what a killed supervisor left would hold the ports

@@ -29,6 +29,8 @@ def run_worker(spec: AgentSpec, *, log_level: str) -> None:
     global _runtime  # noqa: PLW0603 - the one agent of this process; Celery offers tasks no place of their own
     keep_connections()
     _runtime = AgentRuntime(spec)
+    # Celery would log into the database anew for every message.
+    current_app.conf.CELERY_DB_REUSE_MAX = 1_000_000
     current_app.conf.task_queues = [queue_of(spec)]
     current_app.conf.task_default_queue = spec.queue_name
     worker_shutdown.connect(_stop, weak=False)

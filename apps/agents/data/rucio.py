@@ -135,18 +135,13 @@ class Rucio:
             self._client().update_replication_rule(rule_id, {"boost_rule": True})
 
     def withdraw(self, scope: str, names: Sequence[str], *, rse: str) -> None:
-        """The files are gone from `rse`: take their replicas out of the catalogue."""
+        """The files are gone from `rse`: Rucio lists their replicas there as unavailable from now on.
+
+        Not deleted: Rucio leaves that to its own reaper, which would want to delete the file as well.
+        """
+        files = [{"scope": scope, "name": name, "state": "U"} for name in names]
         with _translated():
-            client = self._client()
-            listed = client.list_replicas(
-                [{"scope": scope, "name": name} for name in names],
-                all_states=True,
-                sort="random",
-                rse_expression=rse,
-            )
-            files = [{"scope": scope, "name": replica["name"]} for replica in listed]
-            if files:
-                client.delete_replicas(rse, files)
+            self._client().update_replicas_states(rse, files)
 
     def _client(self) -> Client:
         client = getattr(self._threads, "client", None)

@@ -1,0 +1,36 @@
+"""One form for all errors of the REST interface: problem details, RFC 9457."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from rest_framework.exceptions import ValidationError
+from rest_framework.response import Response
+from rest_framework.views import exception_handler
+
+from apps.runs.errors import DomainError, NotFound
+
+CONTENT_TYPE = "application/problem+json"
+
+
+def problem_response(error: Exception, context: dict[str, Any]) -> Response | None:
+    """The error as `application/problem+json`; None for a bug, which Django then answers and logs."""
+    if isinstance(error, DomainError):
+        status = HTTPStatus.NOT_FOUND if isinstance(error, NotFound) else HTTPStatus.CONFLICT
+        return _problem(status, str(error))
+    response = exception_handler(error, context)
+    if response is None:
+        return None
+    status = HTTPStatus(response.status_code)
+    headers = dict(response.items())
+    if isinstance(error, ValidationError):
+        return _problem(status, "some values were not accepted", headers, errors=response.data)
+    return _problem(status, str(getattr(error, "detail", error)), headers)
+
+
+def _problem(
+    status: HTTPStatus, detail: str, headers: dict[str, str] | None = None, **more: Any
+) -> Response:
+    body = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail, **more}
+    return Response(body, status=status.value, headers=headers, content_type=CONTENT_TYPE)

@@ -1,0 +1,20 @@
+"""The REST interface: one router over the viewsets of all apps."""
+
+from __future__ import annotations
+
+from rest_framework.routers import DefaultRouter
+
+from apps.agents.api import views as agents
+from apps.runs.api import views as runs
+from apps.stf.api import views as stf
+
+router = DefaultRouter()
+router.register("runs", runs.RunViewSet, basename="run")
+router.register("journal", runs.JournalViewSet, basename="journal")
+router.register("stf-files", stf.StfFileViewSet, basename="stf-file")
+router.register("replicas", stf.ReplicaViewSet, basename="replica")
+router.register("datasets", stf.DatasetViewSet, basename="dataset")
+router.register("systemagents", agents.SystemAgentViewSet, basename="systemagent")
+router.register("dead-letters", agents.DeadLetterViewSet, basename="dead-letter")
+
+urlpatterns = router.urls

@@ -1,0 +1,61 @@
+"""The page of one run: what state it is in, how its STFs flow, what happened, and whether all is safe."""
+
+from __future__ import annotations
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from apps.agents.choices import AgentStatus
+from apps.runs.choices import AWAITING_CLOSEOUT, SETTLED, TAKING_DATA, RunLifecycle
+from apps.runs.errors import NotFound
+from apps.runs.models import Run
+from apps.runs.selectors import get_run, newest_position
+from apps.stf.models import CloseoutProof, Dataset
+
+from . import overview
+from .run_state import run_state
+from .timeline import timeline
+
+MOST_MISSING_SHOWN = 100
+
+
+def run_page(request: HttpRequest, run_number: int) -> HttpResponse:
+    """`/runs/<number>/`."""
+    position = newest_position()
+    run = _run(run_number)
+    state = run_state(run)
+    return render(request, "run.html", _parts(request, run) | {"position": position, "state": state})
+
+
+def run_parts(request: HttpRequest, run_number: int) -> HttpResponse:
+    """`/runs/<number>/parts/`: the slow parts of the page alone, fetched again when the journal has news of them."""
+    return render(request, "run_parts.html", _parts(request, _run(run_number)))
+
+
+def _run(run_number: int) -> Run:
+    try:
+        return get_run(run_number)
+    except NotFound as error:
+        raise Http404(str(error)) from error
+
+
+def _parts(request: HttpRequest, run: Run) -> dict[str, object]:
+    proof = CloseoutProof.objects.filter(run=run).first()
+    settled = run.lifecycle in SETTLED
+    return {
+        "run": run,
+        "dataset": Dataset.objects.filter(run=run).first(),
+        "proof": proof,
+        "missing": proof.missing[:MOST_MISSING_SHOWN] if proof else [],
+        "waiting": [] if settled else [row for row in overview.agents() if _hinders(row)],
+        "timeline": timeline(run),
+        "may_act": request.user.is_staff,
+        "takes_data": run.lifecycle in TAKING_DATA,
+        "paused": run.lifecycle == RunLifecycle.PAUSED,
+        "may_force": run.lifecycle in AWAITING_CLOSEOUT,
+        "settled": settled,
+    }
+
+
+def _hinders(row: overview.AgentView) -> bool:
+    return row.colour == "red" or row.agent.status != AgentStatus.OK

@@ -1,0 +1,158 @@
+"""What the moving parts of a run page show, as one JSON object: in the page, and as the snapshot of its WebSocket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import TypedDict
+
+from django.utils import timezone
+
+from apps.agents.models import DaqCheckpoint
+from apps.runs.models import Run
+from apps.runs.selectors import expected_stfs, get_run, journal_counts
+from apps.stf.choices import BufferState, Registration, ReplicaState
+from apps.stf.selectors import StfCell, counts_before, last_sequence, stf_cells
+
+# STFs drawn one by one. Older ones are only counted, unless they are not safe yet.
+DRAWN = 5_000
+NOT_SENT = "the DAQ counted it, no stf_gen has arrived"
+RATE_SECONDS = 60
+
+# How far an STF has come in a stage.
+NOT_YET, UNDER_WAY, DONE, FAILED = ".wdf"
+
+
+class Stage(TypedDict):
+    """One stage of the pipeline. `kind` and `rse` say which journal entries mean that an STF has reached it."""
+
+    key: str
+    label: str
+    kind: str
+    rse: str
+
+
+class RunState(TypedDict):
+    """The state of all STFs of a run.
+
+    `stfs` holds sequence and one letter per stage; `reasons` the reason by sequence where something failed; `unlisted`, by
+    stage, the number of STFs too old to be listed; `recent` per stage the number of arrivals by age in seconds, youngest first.
+    """
+
+    run_number: int
+    lifecycle: str
+    expected: int | None
+    ended: bool
+    stages: list[Stage]
+    stfs: list[tuple[int, str]]
+    reasons: dict[int, str]
+    unlisted: dict[str, int]
+    recent: dict[str, list[int]]
+    now: str
+
+
+def stages_of(run: Run) -> list[Stage]:
+    """The stages an STF of this run goes through."""
+    rses = run.parameters["replication"]["rses"]
+    return [
+        Stage(key="generated", label="Generated", kind="stf_gen", rse=""),
+        Stage(key="registered", label="Registered", kind="stf_ready", rse=""),
+        *(Stage(key=rse, label=rse, kind="stf_replicated", rse=rse) for rse in rses),
+        Stage(key="safe", label="Safe", kind="stf_releasable", rse=""),
+        Stage(key="released", label="Released", kind="stf_released", rse=""),
+    ]
+
+
+def run_state(run: Run) -> RunState:
+    """The state of a run, in a constant number of queries."""
+    stages = stages_of(run)
+    rses = [stage["rse"] for stage in stages if stage["rse"]]
+    # The DAQ's word may be ahead of the table that the data agent fills.
+    announced, last = _announced(run), last_sequence(run)
+    since = max(1, max(announced, last) - DRAWN + 1)
+    cells = stf_cells(run, since=since)
+    nothing = NOT_YET * (len(stages) - 2)
+    stfs = dict.fromkeys(range(since, (run.expected_stf_count or 0) + 1), FAILED + NOT_YET + nothing)
+    stfs |= dict.fromkeys(range(max(since, last + 1), announced + 1), DONE + UNDER_WAY + nothing)
+    stfs |= {cell.sequence: _letters(cell, rses) for cell in cells}
+    return RunState(
+        run_number=run.run_number,
+        lifecycle=run.lifecycle,
+        expected=expected_stfs(run),
+        ended=run.end_time is not None,
+        stages=stages,
+        stfs=sorted(stfs.items()),
+        reasons={cell.sequence: reason for cell in cells if (reason := _reason(cell))}
+        | {sequence: NOT_SENT for sequence, letters in stfs.items() if letters.startswith(FAILED)},
+        unlisted=_unlisted(run, stages, cells, since),
+        recent=_recent(run, stages),
+        now=timezone.now().isoformat(),
+    )
+
+
+def live_content(run_number: int | None) -> dict[str, object]:
+    """The content of a snapshot: of a run its state; the list of runs is loaded anew by its page.
+
+    Raises:
+        NotFound: there is no run of this number.
+    """
+    return {} if run_number is None else dict(run_state(get_run(run_number)))
+
+
+def _letters(cell: StfCell, rses: Iterable[str]) -> str:
+    registered = {
+        Registration.REGISTERED.value: DONE,
+        Registration.FAILED.value: FAILED,
+        Registration.GENERATED.value: UNDER_WAY,
+    }[cell.registration]
+    if cell.buffer != BufferState.HELD:
+        copies = DONE * len(list(rses))
+        return DONE + registered + copies + DONE + (DONE if cell.buffer == BufferState.RELEASED else NOT_YET)
+    return DONE + registered + "".join(_copy(cell, rse) for rse in rses) + NOT_YET * 2
+
+
+def _copy(cell: StfCell, rse: str) -> str:
+    state, _ = cell.replicas.get(rse, ("", ""))
+    match state:
+        case "":
+            return NOT_YET
+        case ReplicaState.VERIFIED:
+            return DONE
+        case ReplicaState.FAILED:
+            return FAILED
+        case _:
+            return UNDER_WAY
+
+
+def _reason(cell: StfCell) -> str:
+    failed = [f"{rse}: {reason}" for rse, (_, reason) in cell.replicas.items() if reason]
+    return "; ".join(filter(None, [cell.reason, *failed]))
+
+
+def _announced(run: Run) -> int:
+    """How many STFs the DAQ has made."""
+    checkpoint = DaqCheckpoint.objects.filter(run=run).first()
+    return checkpoint.next_sequence - 1 if checkpoint else 0
+
+
+def _unlisted(run: Run, stages: list[Stage], cells: list[StfCell], since: int) -> dict[str, int]:
+    """By stage, the STFs before `since` that are not among the cells: all of them are safe."""
+    if since <= 1:
+        return {stage["key"]: 0 for stage in stages}
+    before, released = counts_before(run, since)
+    safe = before - sum(cell.sequence < since for cell in cells)
+    return {stage["key"]: released if stage["key"] == "released" else safe for stage in stages}
+
+
+def _recent(run: Run, stages: list[Stage]) -> dict[str, list[int]]:
+    now = timezone.now()
+    since = now - timedelta(seconds=RATE_SECONDS)
+    kinds = {stage["kind"] for stage in stages}
+    key_of = {(stage["kind"], stage["rse"]): stage["key"] for stage in stages}
+    recent = {stage["key"]: [0] * RATE_SECONDS for stage in stages}
+    for row in journal_counts(run, kinds, step=timedelta(seconds=1), since=since):
+        key = key_of.get((row.kind, row.rse or ""))
+        age = min(max(int((now - row.at).total_seconds()), 0), RATE_SECONDS - 1)
+        if key:
+            recent[key][age] += row.count
+    return recent

@@ -1,0 +1,68 @@
+"""Journal entries in words, with the tone in which a page says them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from apps.runs.choices import RunLifecycle
+
+Tone = Literal["quiet", "info", "good", "warn", "bad"]
+
+# What is said of every single STF: pages count these. The label is that of the stage the STF has reached.
+STAGE_OF_KIND = {
+    "stf_gen": "Generated",
+    "stf_ready": "Registered",
+    "stf_replicated": "Verified",
+    "stf_releasable": "Safe",
+    "stf_released": "Released",
+}
+FAILURES = ("stf_failed", "stf_replica_failed")
+
+_WORDS: dict[str, tuple[Tone, str]] = {
+    "run_workflow": ("info", "Requested: workflow {workflow_name}"),
+    "core_state": ("quiet", "{state} / {substate}"),
+    "run_imminent": ("info", "Run imminent, {state} / {substate}"),
+    "start_run": ("good", "Datataking starts"),
+    "pause_run": ("warn", "Datataking pauses: {reason}"),
+    "resume_run": ("good", "Datataking goes on"),
+    "end_run": ("info", "Datataking has ended with {total_stf_files} STFs"),
+    "pause_workflow": ("info", "Asked to pause: {reason}"),
+    "resume_workflow": ("info", "Asked to resume"),
+    "stop_workflow": ("info", "Asked to stop: {reason}"),
+    "abort_workflow": ("warn", "Asked to abort: {reason}"),
+    "dataset_opened": ("quiet", "Dataset {subject} is open"),
+    "dataset_closed": ("quiet", "Dataset {subject} is closed"),
+    "stf_failed": ("bad", "{subject} cannot be registered: {reason}"),
+    "stf_replica_failed": ("bad", "Copy of {subject} to {rse} failed: {reason}"),
+    "stf_retried": ("info", "{subject} is registered once more"),
+    "transition_refused": ("bad", "Refused, {facet}: {reason}"),
+}
+
+
+def in_words(kind: str, subject: str, payload: dict[str, Any]) -> tuple[Tone, str]:
+    """Tone and sentence of one entry. A kind that nobody has put into words is shown by its name."""
+    if kind == "run_closed":
+        return _verdict(payload)
+    tone, words = _WORDS.get(kind, ("info", "{kind} {subject}"))
+    fields = _Gaps(payload | {"kind": kind.replace("_", " "), "subject": subject})
+    return tone, words.format_map(fields).strip().removesuffix(":").removesuffix(" /")
+
+
+def _verdict(payload: dict[str, Any]) -> tuple[Tone, str]:
+    missing = len(payload.get("missing", []))
+    if payload.get("forced_by"):
+        return "warn", f"Closed by force with {missing} missing: {payload.get('forced_reason', '')}"
+    match payload.get("state"):
+        case RunLifecycle.CLOSED:
+            return "good", f"Closed: all {payload.get('expected', 0)} STFs are safe"
+        case RunLifecycle.ABORTED:
+            return "good", f"Aborted: all {payload.get('expected', 0)} STFs taken are safe"
+        case _:
+            return "bad", f"Incomplete: {missing} of {payload.get('expected', 0)} STFs are missing"
+
+
+class _Gaps(dict[str, Any]):
+    """Fields of an entry; one that it does not have is said as nothing."""
+
+    def __missing__(self, key: str) -> str:
+        return ""

@@ -1,0 +1,23 @@
+"""Fixtures of all tests. The database is a real PostgreSQL, started when the first test asks for it (`tests.engines`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from services.base import Engine
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(postgres: Engine) -> None:
+    """The test database is made on the tests' own PostgreSQL, which must run by then."""
+
+
+@pytest.fixture
+def exit_buffer(settings: object, tmp_path: Path) -> Path:
+    """An empty exit buffer, only this test's."""
+    directory = tmp_path / "E0_BUFFER"
+    directory.mkdir()
+    settings.SWF_E0_BUFFER = directory  # type: ignore[attr-defined]
+    return directory

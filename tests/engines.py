@@ -1,0 +1,74 @@
+"""Real engines for the tests: one temporary home, each engine started when the first test asks for it.
+
+To be imported before Django's settings: they take the engines' addresses from `SWF_HOME`, and that must be the
+tests' own one. What the caller's shell says about other engines is forgotten on purpose.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.base import REPOSITORY, Engine, default_home
+from services.registry import CLASSES, engine
+
+for _kind in CLASSES:
+    os.environ.pop(_kind.selected_by, None)
+for _name in ("BROKER_URL", "ACTIVEMQ_HOST", "SWF_TRANSFER"):
+    os.environ.pop(_name, None)
+os.environ["SWF_HOME"] = tempfile.mkdtemp(prefix="swf-test-")
+os.environ["SECRET_KEY"] = "for tests only"
+
+
+class Engines:
+    """The engines of the tests' home; a started one runs until the session ends."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self._started: dict[str, Engine] = {}
+
+    def start(self, name: str) -> Engine:
+        """The engine `name`, running."""
+        if name not in self._started:
+            chosen = engine(name, self.home)
+            chosen.start()
+            self._started[name] = chosen
+        return self._started[name]
+
+    def stop(self) -> None:
+        """Stop them all, the last one first."""
+        while self._started:
+            self._started.popitem()[1].stop()
+
+
+@pytest.fixture(scope="session")
+def engines() -> Iterator[Engines]:
+    """All engines; the home goes with them at the end of the session."""
+    home = default_home()
+    running = Engines(home)
+    try:
+        yield running
+    finally:
+        running.stop()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres(engines: Engines) -> Engine:
+    """A running PostgreSQL."""
+    return engines.start("postgres")
+
+
+@pytest.fixture(scope="session")
+def rucio(engines: Engines, postgres: Engine) -> Engine:
+    """A running Rucio on that PostgreSQL, making copies by POSIX means."""
+    if not os.environ.get("SWF_RUCIO_PYTHON") and not (REPOSITORY / ".venv-rucio").exists():
+        pytest.skip(
+            "Rucio's environment is missing: ./swf-testbed makes .venv-rucio, or name one in SWF_RUCIO_PYTHON"
+        )
+    return engines.start("rucio")
