@@ -93,7 +93,7 @@ def record_many(changes: Sequence[Change]) -> list[JournalEntry]:
         raise transaction.TransactionManagementError("journal.record needs the transaction of its change")
     cause = current_cause()
     now = timezone.now()
-    next_sequences = {
+    next_sequences: dict[int | None, int] = {
         run_id: _reserve(run_id, cause.actor, sum(c.run is not None and c.run.pk == run_id for c in changes))
         for run_id in sorted({c.run.pk for c in changes if c.run is not None})
     }

@@ -56,7 +56,9 @@ class WorkflowDefinition(models.Model):
         ordering = ["workflow_name", "-version"]
         constraints = [
             models.UniqueConstraint(fields=["workflow_name", "version"], name="definition_version_unique"),
-            models.UniqueConstraint(fields=["workflow_name", "content_hash"], name="definition_content_unique"),
+            models.UniqueConstraint(
+                fields=["workflow_name", "content_hash"], name="definition_content_unique"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -129,7 +131,9 @@ class Run(models.Model):
         ]
         constraints = [
             models.CheckConstraint(condition=_legal_pair(), name="run_core_state_legal"),
-            models.CheckConstraint(condition=Q(lifecycle__in=RunLifecycle.values), name="run_lifecycle_known"),
+            models.CheckConstraint(
+                condition=Q(lifecycle__in=RunLifecycle.values), name="run_lifecycle_known"
+            ),
             models.CheckConstraint(
                 condition=Q(lifecycle__in=["requested", "imminent", "running", "paused"])
                 | Q(expected_stf_count__isnull=False, end_time__isnull=False),
@@ -201,7 +205,9 @@ class JournalEntry(models.Model):
     run = models.ForeignKey(Run, models.PROTECT, null=True, blank=True, related_name="journal")
     namespace = models.ForeignKey(Namespace, models.PROTECT, null=True, blank=True, related_name="+")
     actor = models.CharField(max_length=100, help_text="Who made the change")
-    subject = models.CharField(max_length=255, blank=True, help_text="What it is about, e.g. an STF's file name")
+    subject = models.CharField(
+        max_length=255, blank=True, help_text="What it is about, e.g. an STF's file name"
+    )
     payload = models.JSONField(default=dict)
     stream_sequence = models.BigIntegerField(help_text="Counts this actor's entries in this run from 1")
     correlation_id = models.UUIDField(null=True, blank=True, help_text="The msg_id that all this began with")

@@ -30,7 +30,9 @@ class StfFile(models.Model):
     file_url = models.CharField(max_length=1000, help_text="Where the exit buffer holds it")
     size_bytes = models.PositiveBigIntegerField()
     checksum = models.CharField(max_length=8, help_text="adler32, 8 hexadecimal digits")
-    tf_first = models.PositiveBigIntegerField(null=True, blank=True, help_text="None for files of other formats")
+    tf_first = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="None for files of other formats"
+    )
     tf_count = models.PositiveIntegerField(null=True, blank=True)
     daq_state = models.CharField(max_length=20, help_text="Core state when it was taken")
     daq_substate = models.CharField(max_length=20)
@@ -54,7 +56,9 @@ class StfFile(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["run", "sequence"], name="stf_sequence_unique"),
             models.CheckConstraint(condition=Q(sequence__gte=1), name="stf_sequence_from_one"),
-            models.CheckConstraint(condition=Q(checksum__regex=r"^[0-9a-f]{8}$"), name="stf_checksum_adler32"),
+            models.CheckConstraint(
+                condition=Q(checksum__regex=r"^[0-9a-f]{8}$"), name="stf_checksum_adler32"
+            ),
             models.CheckConstraint(condition=_legal_pair(), name="stf_core_state_legal"),
             models.CheckConstraint(
                 condition=Q(registration__in=Registration.values), name="stf_registration_known"
@@ -80,11 +84,15 @@ class StfFile(models.Model):
         ]
         indexes = [
             # Open work only: what the registrar, the follower and the exit buffer ask for.
-            models.Index(fields=["run", "sequence"], condition=Q(registration="generated"), name="stf_to_register"),
+            models.Index(
+                fields=["run", "sequence"], condition=Q(registration="generated"), name="stf_to_register"
+            ),
             models.Index(fields=["releasable_at"], condition=Q(buffer="releasable"), name="stf_to_release"),
             models.Index(fields=["run"], condition=~Q(buffer="released"), name="stf_in_buffer"),
             models.Index(
-                fields=["run"], condition=Q(buffer="released", withdrawn_at__isnull=True), name="stf_to_withdraw"
+                fields=["run"],
+                condition=Q(buffer="released", withdrawn_at__isnull=True),
+                name="stf_to_withdraw",
             ),
         ]
 
@@ -165,7 +173,9 @@ class CloseoutProof(models.Model):
     expected = models.PositiveIntegerField()
     registered = models.PositiveIntegerField()
     verified = models.JSONField(default=dict, help_text="Number of verified STFs by RSE")
-    missing = models.JSONField(default=list, help_text="One entry per STF that is not safe: sequence, kind, reason")
+    missing = models.JSONField(
+        default=list, help_text="One entry per STF that is not safe: sequence, kind, reason"
+    )
 
     def __str__(self) -> str:
         return f"run {self.run}: {'complete' if self.complete else f'{len(self.missing)} missing'}"

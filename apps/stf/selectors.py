@@ -75,22 +75,15 @@ def to_withdraw(*, limit: int) -> list[StfFile]:
     )
 
 
-def open_datasets_of_ended_runs() -> QuerySet[Dataset]:
-    """Datasets that still take files although the count of their run is known."""
+def complete_open_datasets() -> QuerySet[Dataset]:
+    """Open datasets that hold as many STFs as their run has: they can be closed."""
+    registered = Count("run__stf_files", filter=Q(run__stf_files__registration=Registration.REGISTERED))
     return (
         Dataset.objects.filter(is_open=True, run__expected_stf_count__isnull=False)
         .select_related("run__namespace")
-        .annotate(
-            registered=Count(
-                "run__stf_files", filter=Q(run__stf_files__registration=Registration.REGISTERED)
-            )
-        )
+        .alias(registered=registered)
+        .filter(registered__gte=F("run__expected_stf_count"))
     )
-
-
-def complete_open_datasets() -> QuerySet[Dataset]:
-    """Open datasets that hold as many STFs as their run has: they can be closed."""
-    return open_datasets_of_ended_runs().filter(registered__gte=F("run__expected_stf_count"))
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,8 @@ def receive(agent: AgentSpec, body: Any, *, delivery_id: UUID) -> Message | None
     try:
         message = parse(body, fallback_id=delivery_id)
     except MessageError as error:
-        return _park(agent, body, str(error), delivery_id)
+        _park(agent, body, str(error), delivery_id)
+        return None
     attempt = services.begin(
         agent.name, msg_id=message.msg_id, msg_type=message.msg_type, run_number=message.run_number
     )
@@ -45,7 +46,8 @@ def receive(agent: AgentSpec, body: Any, *, delivery_id: UUID) -> Message | None
         return message
     if attempt.number > services.MAX_ATTEMPTS:
         reason = f"given up after {services.MAX_ATTEMPTS} attempts, each of which ended its worker or failed"
-        return _park(agent, body, reason, message.msg_id)
+        _park(agent, body, reason, message.msg_id)
+        return None
     handler = agent.handlers.get(type(message))
     if handler is None:
         services.finish(agent.name, message.msg_id, MessageOutcome.IGNORED)
@@ -60,7 +62,8 @@ def receive(agent: AgentSpec, body: Any, *, delivery_id: UUID) -> Message | None
                 handler(message)
                 services.finish(agent.name, message.msg_id)
         except DomainError as error:
-            return _park(agent, body, str(error), message.msg_id)
+            _park(agent, body, str(error), message.msg_id)
+            return None
         except (DatabaseError, RetryableError):
             raise
         except Exception as error:

@@ -81,7 +81,7 @@ class Publisher:
             return False
         self._publish([message for entry in entries if (message := as_message(entry))])
         JournalCursor.objects.update_or_create(
-            follower=FOLLOWER, defaults={"position": entries[-1].position, "moved_at": timezone.now()}
+            follower=FOLLOWER, defaults={"position": entries[-1].position or 0, "moved_at": timezone.now()}
         )
         return len(entries) == BATCH
 
@@ -90,6 +90,11 @@ class Publisher:
         if self._connection is not None:
             self._connection.release()
             self._connection = None
+
+    @staticmethod
+    def _failures(broker: Connection) -> tuple[type[BaseException], ...]:
+        """What a broker that is away raises, whatever broker it is."""
+        return (KombuError, OSError, *broker.connection_errors, *broker.channel_errors)
 
     def _publish(self, messages: list[dict[str, Any]]) -> None:
         if not messages:
@@ -107,7 +112,7 @@ class Publisher:
                     headers=task.headers,
                     **task.properties,
                 )
-        except (KombuError, OSError, *broker.connection_errors, *broker.channel_errors) as error:
+        except self._failures(broker) as error:
             self._connection = broker
             self.close()
             raise RetryableError(f"the broker does not take messages: {error}") from error

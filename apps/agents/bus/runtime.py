@@ -28,9 +28,7 @@ class AgentRuntime:
         self._started_at = timezone.now()
         self._received = 0
         self._lock = threading.Lock()
-        self._heartbeat = Loop(
-            LoopSpec("heartbeat", self._beat, interval=HEARTBEAT_SECONDS), actor=spec.name
-        )
+        self._heartbeat = Loop(LoopSpec("heartbeat", self._beat, interval=HEARTBEAT_SECONDS), actor=spec.name)
         self._loops = {
             loop.name: Loop(loop, actor=spec.name, changed=self._heartbeat.wake) for loop in spec.loops
         }

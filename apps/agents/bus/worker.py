@@ -26,7 +26,7 @@ def runtime() -> AgentRuntime:
 
 def run_worker(spec: AgentSpec, *, log_level: str) -> None:
     """Be this agent until told to stop (SIGTERM: finish the message and the steps in progress, then leave)."""
-    global _runtime  # noqa: PLW0603 - the one agent of this process; Celery offers tasks no place of their own
+    global _runtime
     keep_connections()
     _runtime = AgentRuntime(spec)
     # Celery would log into the database anew for every message.

@@ -33,12 +33,12 @@ def _may_go(run: Run) -> Sequence[StfFile]:
     candidates = selectors.releasable(run)
     match policy["release_policy"]:
         case "at_once":
-            return candidates[:MOST_FILES]
+            return list(candidates[:MOST_FILES])
         case "after_time":
             since = timezone.now() - timedelta(seconds=policy["release_after_seconds"])
-            return candidates.filter(releasable_at__lte=since)[:MOST_FILES]
+            return list(candidates.filter(releasable_at__lte=since)[:MOST_FILES])
         case "above_fill":
-            return _down_to_the_mark(candidates[:MOST_FILES], policy)
+            return _down_to_the_mark(list(candidates[:MOST_FILES]), policy)
         case _:
             return []
 

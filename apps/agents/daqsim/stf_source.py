@@ -23,7 +23,10 @@ BLOCK_BYTES = 4 << 20
 class StfSource(Protocol):
     """Makes the STF files of a run, each the same whenever it is made."""
 
-    total: int | None
+    @property
+    def total(self) -> int | None:
+        """How many STFs there are in all; None when as many as are wanted."""
+        ...
 
     def make(self, sequence: int) -> dict[str, Any]:
         """Write the file of this sequence into the exit buffer; the fields of its `stf_gen`, without the state.
@@ -57,7 +60,7 @@ def clean_up(run: Run) -> None:
 class SimulatedSource:
     """STF containers with simulated hits. Data time runs from the run's start, so a file made twice is the same file."""
 
-    total = None
+    total: int | None = None
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -103,7 +106,7 @@ class DirectorySource:
     def __init__(self, run: Run, directory: Path) -> None:
         self._run = run
         self._files = files_to_stream(directory)
-        self.total = len(self._files)
+        self.total: int | None = len(self._files)
 
     def make(self, sequence: int) -> dict[str, Any]:
         source = self._files[sequence - 1]
@@ -130,7 +133,9 @@ def files_to_stream(directory: Path) -> list[Path]:
         DomainError: it is no directory that can be read.
     """
     try:
-        return sorted(path for path in directory.iterdir() if path.is_file() and not path.name.startswith("."))
+        return sorted(
+            path for path in directory.iterdir() if path.is_file() and not path.name.startswith(".")
+        )
     except OSError as error:
         raise DomainError(f"stf.from_dir = {str(directory)!r} cannot be read: {error.strerror}") from error
 

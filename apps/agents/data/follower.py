@@ -60,9 +60,7 @@ class Follower:
             replica.pk: _STATES[states.get((replica.stf.stf_filename, replica.rse), "absent")]
             for replica in replicas
         }
-        reasons = self._reasons(
-            dataset.rules, {r.rse for r in replicas if now[r.pk] == ReplicaState.FAILED}
-        )
+        reasons = self._reasons(dataset.rules, {r.rse for r in replicas if now[r.pk] == ReplicaState.FAILED})
         changes = []
         for replica in replicas:
             state = now[replica.pk]

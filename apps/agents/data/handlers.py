@@ -25,7 +25,9 @@ def stf_was_generated(message: schemas.StfGen) -> None:
     pair = (message.state, message.substate)
     if not is_legal(*pair):
         states = ", ".join(CoreState)
-        raise DomainError(f"stf_gen: state and substate {pair_name(pair)} are no legal pair; states are {states}")
+        raise DomainError(
+            f"stf_gen: state and substate {pair_name(pair)} are no legal pair; states are {states}"
+        )
     stf_services.record_generated(
         message.run_number,
         stf_services.GeneratedStf(

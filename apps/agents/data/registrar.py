@@ -69,9 +69,7 @@ class Registrar:
             dataset.scope,
             dataset.name,
             rse=settings.SWF_E0_RSE,
-            files=[
-                BufferFile(stf.stf_filename, stf.file_url, stf.size_bytes, stf.checksum) for stf in stfs
-            ],
+            files=[BufferFile(stf.stf_filename, stf.file_url, stf.size_bytes, stf.checksum) for stf in stfs],
         )
         services.mark_registered(dataset, [stf.pk for stf in stfs], rses=list(dataset.rules))
 

@@ -57,9 +57,7 @@ class Rucio:
     def __init__(self) -> None:
         self._threads = threading.local()
 
-    def open_dataset(
-        self, scope: str, name: str, *, rses: Sequence[str], run_number: int
-    ) -> dict[str, str]:
+    def open_dataset(self, scope: str, name: str, *, rses: Sequence[str], run_number: int) -> dict[str, str]:
         """Make sure that the dataset exists, is open, and has one rule per RSE.
 
         Returns:

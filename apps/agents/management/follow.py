@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from apps.agents.models import SystemAgent
-from apps.runs.choices import SETTLED, TAKING_DATA, RunLifecycle
+from apps.runs.choices import SETTLED, RunLifecycle
 from apps.runs.models import Run
 from apps.runs.selectors import get_run
 from apps.stf.models import CloseoutProof
@@ -65,7 +65,9 @@ def follow_run(run_number: int, *, timeout: float, as_json: bool) -> bool:
     proof = CloseoutProof.objects.filter(run=progress.run).first()
     console.print(_summary(progress, proof))
     if progress.run.lifecycle not in FINAL:
-        console.print(f"Still {progress.run.lifecycle} after {timeout:.0f} s. It goes on without us.", style="yellow")
+        console.print(
+            f"Still {progress.run.lifecycle} after {timeout:.0f} s. It goes on without us.", style="yellow"
+        )
     if as_json:
         sys.stdout.write(json.dumps(as_object(progress, proof)) + "\n")
     return progress.run.lifecycle == RunLifecycle.CLOSED
@@ -110,8 +112,7 @@ def _view(progress: Progress) -> Group:
     for stage, count in _stages(progress.counts):
         rate = count / progress.seconds if progress.seconds > 1 else 0.0
         table.add_row(stage, _bar(count, progress.expected), f"{count}", Text(f"{rate:.1f}/s", style="dim"))
-    lines = [head, table, *(Text(reason, style="yellow") for reason in progress.reasons)]
-    return Group(*lines)
+    return Group(head, table, *(Text(reason, style="yellow") for reason in progress.reasons))
 
 
 def _stages(counts: StageCounts) -> list[tuple[str, int]]:

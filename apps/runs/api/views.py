@@ -7,6 +7,7 @@ from rest_framework.viewsets import ReadOnlyModelViewSet
 from ..filters import JournalFilter, RunFilter
 from ..models import JournalEntry, Run
 from ..selectors import journal, run_list
+from .pagination import ByPosition
 from .serializers import JournalSerializer, RunSerializer
 
 
@@ -26,5 +27,6 @@ class JournalViewSet(ReadOnlyModelViewSet[JournalEntry]):
     queryset = journal()
     serializer_class = JournalSerializer
     filterset_class = JournalFilter
+    pagination_class = ByPosition
     lookup_field = "position"
     lookup_value_regex = r"\d+"

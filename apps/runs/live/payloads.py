@@ -50,7 +50,9 @@ class PingFrame(TypedDict):
 def live_event(entry: JournalEntry) -> LiveEvent:
     """The entry as pages see it. It must have been given its position."""
     if entry.position is None:
-        raise ValueError(f"journal entry {entry.pk} ({entry.kind}) has no position yet: the relay gives it one")
+        raise ValueError(
+            f"journal entry {entry.pk} ({entry.kind}) has no position yet: the relay gives it one"
+        )
     return LiveEvent(
         position=entry.position,
         kind=entry.kind,

@@ -5,4 +5,13 @@ from .control import Control, control_run
 from .core_state import advance, end_run
 from .request import ensure_namespace, request_run
 
-__all__ = ["Control", "advance", "close", "control_run", "end_run", "ensure_namespace", "force_close", "request_run"]
+__all__ = [
+    "Control",
+    "advance",
+    "close",
+    "control_run",
+    "end_run",
+    "ensure_namespace",
+    "force_close",
+    "request_run",
+]

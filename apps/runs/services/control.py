@@ -25,7 +25,9 @@ def control_run(run_number: int, control: Control, *, by: str, reason: str = "")
     """
     run = get_run(run_number)
     if run.lifecycle not in TAKING_DATA:
-        raise DomainError(f"run {run_number} is {run.lifecycle}: only a run that takes data be told to {control}")
+        raise DomainError(
+            f"run {run_number} is {run.lifecycle}: only a run that takes data be told to {control}"
+        )
     with journal.on_behalf_of(by):
         journal.record(
             journal.Change(f"{control}_workflow", run=run, payload={"reason": reason, "requested_by": by})

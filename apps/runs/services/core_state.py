@@ -72,9 +72,7 @@ def end_run(
 def refuse(run: Run, facet: str, why: str) -> None:
     """Put a refused change into the journal, where people look for it."""
     with transaction.atomic():
-        journal.record(
-            journal.Change("transition_refused", run=run, payload={"facet": facet, "reason": why})
-        )
+        journal.record(journal.Change("transition_refused", run=run, payload={"facet": facet, "reason": why}))
 
 
 def _locked(run_number: int) -> Run:

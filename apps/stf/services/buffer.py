@@ -41,6 +41,6 @@ def mark_released(run: Run, stf_ids: Sequence[int]) -> int:
 
 def mark_withdrawn(stf_ids: Sequence[int]) -> None:
     """Rucio no longer lists the exit buffer's copies of these released STFs."""
-    StfFile.objects.filter(
-        pk__in=stf_ids, buffer=BufferState.RELEASED, withdrawn_at__isnull=True
-    ).update(withdrawn_at=timezone.now())
+    StfFile.objects.filter(pk__in=stf_ids, buffer=BufferState.RELEASED, withdrawn_at__isnull=True).update(
+        withdrawn_at=timezone.now()
+    )

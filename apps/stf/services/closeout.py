@@ -68,7 +68,7 @@ def _prove(run: Run, *, expected: int) -> CloseoutProof:
         "replicas", Replica.objects.exclude(state=ReplicaState.VERIFIED), to_attr="unverified"
     )
     registered = 0
-    present = set()
+    present: set[int] = set()
     missing: list[Missing] = []
     # Everything that is not wholly safe is looked at one by one; the safe ones are only counted.
     safe = StfFile.objects.filter(
@@ -103,9 +103,7 @@ def _prove(run: Run, *, expected: int) -> CloseoutProof:
 
 def _what_is_wrong(stf: StfFile, expected: int) -> Missing | None:
     if stf.sequence > expected:
-        return Missing(
-            stf.sequence, "unexpected", f"end_run announced {expected} STFs", stf.stf_filename
-        )
+        return Missing(stf.sequence, "unexpected", f"end_run announced {expected} STFs", stf.stf_filename)
     if stf.registration != Registration.REGISTERED:
         reason = stf.registration_reason or "waits for registration in Rucio"
         return Missing(stf.sequence, "not registered", reason, stf.stf_filename)
@@ -128,5 +126,6 @@ def _patience_ends(run: Run) -> datetime:
     last = StfFile.objects.filter(run=run).aggregate(
         generated=Max("generated_at"), registered=Max("registered_at"), verified=Max("replicas__verified_at")
     )
-    moments = [when for when in (run.end_time, *last.values()) if when is not None]
-    return max(moments) + timedelta(seconds=run.parameters["closeout"]["hole_wait_seconds"])
+    moments: list[datetime] = [when for when in (run.end_time, *last.values()) if when is not None]
+    patience = timedelta(seconds=run.parameters["closeout"]["hole_wait_seconds"])
+    return max(moments) + patience

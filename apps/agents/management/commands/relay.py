@@ -14,7 +14,6 @@ from apps.agents.bus.relay import Publisher, sequence
 from apps.runs.journal import CHANNEL
 from apps.runs.live.listen import Listener
 
-
 # Each commit wakes the relay; under load, what commits within so long goes in one batch.
 GATHER_SECONDS = 0.01
 

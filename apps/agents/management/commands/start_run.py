@@ -32,12 +32,18 @@ class Command(BaseCommand):
         )
         parser.add_argument("--stf-count", type=int, metavar="N", help="STFs in the run (one physics period)")
         parser.add_argument("--stf-size", type=int, metavar="BYTES", help="size of each STF")
-        parser.add_argument("--stf-interval", type=float, metavar="S", help="seconds from one STF to the next")
+        parser.add_argument(
+            "--stf-interval", type=float, metavar="S", help="seconds from one STF to the next"
+        )
         parser.add_argument("--from-dir", metavar="DIR", help="stream the files of DIR as the STFs")
-        parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any parameter, TOML")
+        parser.add_argument(
+            "--set", action="append", default=[], metavar="KEY=VALUE", help="any parameter, TOML"
+        )
         parser.add_argument("--namespace", default=settings.SWF_NAMESPACE)
         parser.add_argument("--follow", action="store_true", help="stay until the run is settled")
-        parser.add_argument("--timeout", type=float, default=600.0, metavar="S", help="follow at most so long")
+        parser.add_argument(
+            "--timeout", type=float, default=600.0, metavar="S", help="follow at most so long"
+        )
         parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -81,5 +87,7 @@ def _overrides(options: dict[str, Any]) -> dict[str, Any]:
         try:
             overrides[key.strip()] = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
-            raise CommandError(f"--set {assignment!r}: {text!r} is no TOML value; quote texts: '\"{text}\"'") from None
+            raise CommandError(
+                f"--set {assignment!r}: {text!r} is no TOML value; quote texts: '\"{text}\"'"
+            ) from None
     return overrides
