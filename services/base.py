@@ -1,7 +1,7 @@
-"""The contract of an engine: what every folder under `services/` offers, and all that its users may rely on.
+"""The contract of an engine: what every folder under `services/` offers.
 
-An engine is a server that the testbed can bring itself (PostgreSQL, Rucio, XRootD). The command line, the demo,
-supervisor and the tests use the same four verbs:
+An engine is a server that the testbed can bring itself (PostgreSQL, Rucio, XRootD). The command line,
+the demo, supervisor and the tests use the same four verbs and rely on nothing else:
 
 * `environment()`  what a client needs to reach it, as environment variables; known before it is started
 * `run()`          prepare what is missing, then become the server in the foreground (supervisor's program)
@@ -37,7 +37,10 @@ class Engine(ABC):
     """One engine with all its state under `<home>/<name>`."""
 
     name: ClassVar[str]
+    # The variable by which a user names another server of this kind; it is one of `environment()`.
+    selected_by: ClassVar[str]
     start_seconds: ClassVar[float] = 60.0
+    stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
 
     def __init__(self, home: Path | None = None) -> None:
         self.home = home or default_home()
@@ -48,6 +51,10 @@ class Engine(ABC):
     def log(self) -> Path:
         """Where `start()` sends the server's output."""
         return self.home / "log" / f"{self.name}.log"
+
+    def embedded(self) -> bool:
+        """Whether this installation runs the engine itself: nobody has named another one in `selected_by`."""
+        return os.environ.get(self.selected_by, "") in ("", self.environment()[self.selected_by])
 
     @abstractmethod
     def environment(self) -> dict[str, str]:
@@ -65,7 +72,7 @@ class Engine(ABC):
         """Start the engine as a child process and wait until it is ready.
 
         Raises:
-            EngineError: it exited or was not ready within `start_seconds`; the text carries the end of its log.
+            EngineError: it exited or was not ready in `start_seconds`; the text carries the end of its log.
         """
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
@@ -95,7 +102,7 @@ class Engine(ABC):
         if self._process is None:
             return
         if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
+            self._process.send_signal(self.stop_signal)
             try:
                 self._process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:

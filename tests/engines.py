@@ -1,6 +1,6 @@
 """Real engines for the tests: one temporary home, each engine started when the first test asks for it.
 
-To be imported before Django's settings: they take the engines' addresses from `SWF_HOME`, and that must be the
+To be imported before Django's settings: they take the addresses of the engines from `SWF_HOME`, which must be the
 tests' own one. What the caller's shell says about other engines is forgotten on purpose.
 """
 
@@ -19,8 +19,9 @@ from services.registry import CLASSES, engine
 
 for _kind in CLASSES:
     os.environ.pop(_kind.selected_by, None)
-for _name in ("BROKER_URL", "ACTIVEMQ_HOST", "SWF_TRANSFER"):
+for _name in ("BROKER_URL", "ACTIVEMQ_HOST"):
     os.environ.pop(_name, None)
+os.environ["SWF_TRANSFER"] = "posix"  # in milliseconds; the tests of XRootD switch over
 os.environ["SWF_HOME"] = tempfile.mkdtemp(prefix="swf-test-")
 os.environ["SECRET_KEY"] = "for tests only"
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from django.db.models import Count, DateTimeField, F, Func, Min, QuerySet, Value
+from django.db.models import Count, DateTimeField, F, Func, Max, Min, QuerySet, Value
 from django.db.models.fields.json import KT
 
 from .choices import AWAITING_CLOSEOUT
@@ -53,9 +53,10 @@ def expected_stfs(run: Run) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class KindCount:
-    """So many entries of one kind, RSE and reason, from `at` on for one step of time."""
+    """So many entries of one kind, RSE and reason in one step of time, the last of them made at `last`."""
 
-    at: datetime
+    step: datetime
+    last: datetime
     kind: str
     rse: str | None
     reason: str | None
@@ -64,17 +65,17 @@ class KindCount:
 
 
 def journal_counts(
-    run: Run, kinds: Iterable[str], *, step: timedelta, since: datetime | None = None
+    run: Run, kinds: Iterable[str], *, every: timedelta, since: datetime | None = None
 ) -> list[KindCount]:
     """A run's entries of these kinds, counted per step of time, newest first; one query."""
     entries = run.journal.filter(kind__in=list(kinds))
     if since is not None:
         entries = entries.filter(occurred_at__gte=since)
     rows = (
-        entries.annotate(at=_DateBin(Value(step), F("occurred_at"), Value(_EPOCH)))
-        .values("at", "kind", rse=KT("payload__rse"), reason=KT("payload__reason"))
-        .annotate(count=Count("id"), first_subject=Min("subject"))
-        .order_by("-at", "kind", "rse")
+        entries.annotate(step=_DateBin(Value(every), F("occurred_at"), Value(_EPOCH)))
+        .values("step", "kind", rse=KT("payload__rse"), reason=KT("payload__reason"))
+        .annotate(count=Count("id"), last=Max("occurred_at"), first_subject=Min("subject"))
+        .order_by("-step", "kind", "rse")
     )
     return [KindCount(**row) for row in rows]
 

@@ -116,10 +116,12 @@ def demo(
     request = RunRequest(DEMO_WORKFLOW, stf_count, stf_size, stf_interval, from_dir)
     with _interruptible(home):
         _start(home)
-        if as_json:
-            found, status = follow_run_json(home, request)
-        else:
-            found, status = {}, follow_run(home, request)
+        try:
+            found, status = follow_run_json(home, request) if as_json else ({}, follow_run(home, request))
+        except CommandError:
+            if stop:
+                _stop(home)
+            raise
     if stop:
         _stop(home)
     elif not as_json:

@@ -13,7 +13,7 @@ from apps.runs.selectors import get_run, newest_position
 from apps.stf.models import CloseoutProof, Dataset
 
 from . import overview
-from .run_state import run_state
+from .run_state import pipeline, run_state
 from .timeline import timeline
 
 MOST_MISSING_SHOWN = 100
@@ -24,7 +24,10 @@ def run_page(request: HttpRequest, run_number: int) -> HttpResponse:
     position = newest_position()
     run = _run(run_number)
     state = run_state(run)
-    return render(request, "run.html", _parts(request, run) | {"position": position, "state": state})
+    stages = pipeline(state)
+    idle = not any(stage["rate_60"] for stage in stages)
+    moving = {"position": position, "state": state, "pipeline": stages, "idle": idle}
+    return render(request, "run.html", _parts(request, run) | moving)
 
 
 def run_parts(request: HttpRequest, run_number: int) -> HttpResponse:

@@ -90,6 +90,29 @@ def run_state(run: Run) -> RunState:
     )
 
 
+class Reached(Stage):
+    """How many STFs are through a stage, how many failed in it, and arrivals per second over 10 and 60 seconds."""
+
+    done: int
+    failed: int
+    rate_10: float
+    rate_60: float
+
+
+def pipeline(state: RunState) -> list[Reached]:
+    """The stages of a state with their numbers."""
+    return [
+        Reached(
+            **stage,
+            done=state["unlisted"][stage["key"]] + sum(row[nth] == DONE for _, row in state["stfs"]),
+            failed=sum(row[nth] == FAILED for _, row in state["stfs"]),
+            rate_10=sum(state["recent"][stage["key"]][:10]) / 10,
+            rate_60=sum(state["recent"][stage["key"]]) / RATE_SECONDS,
+        )
+        for nth, stage in enumerate(state["stages"])
+    ]
+
+
 def live_content(run_number: int | None) -> dict[str, object]:
     """The content of a snapshot: of a run its state; the list of runs is loaded anew by its page.
 
@@ -150,9 +173,9 @@ def _recent(run: Run, stages: list[Stage]) -> dict[str, list[int]]:
     kinds = {stage["kind"] for stage in stages}
     key_of = {(stage["kind"], stage["rse"]): stage["key"] for stage in stages}
     recent = {stage["key"]: [0] * RATE_SECONDS for stage in stages}
-    for row in journal_counts(run, kinds, step=timedelta(seconds=1), since=since):
+    for row in journal_counts(run, kinds, every=timedelta(seconds=1), since=since):
         key = key_of.get((row.kind, row.rse or ""))
-        age = min(max(int((now - row.at).total_seconds()), 0), RATE_SECONDS - 1)
+        age = min(max(int((now - row.step).total_seconds()), 0), RATE_SECONDS - 1)
         if key:
             recent[key][age] += row.count
     return recent

@@ -38,13 +38,13 @@ def timeline(run: Run) -> list[Line]:
     for entry in entries:
         tone, text = in_words(entry.kind, entry.subject, entry.payload)
         lines.append(Line(entry.occurred_at, tone, text, entry.actor))
-    counts = journal_counts(run, counted, step=_step(run))
-    for at, in_step in groupby(counts, key=lambda count: count.at):
-        lines += _lines_of_step(at, list(in_step))
+    counts = journal_counts(run, counted, every=_step(run))
+    for _, in_step in groupby(counts, key=lambda count: count.step):
+        lines += _lines_of_step(list(in_step))
     return sorted(lines, key=lambda line: line.at, reverse=True)[:MOST_LINES]
 
 
-def _lines_of_step(at: datetime, counts: list[KindCount]) -> list[Line]:
+def _lines_of_step(counts: list[KindCount]) -> list[Line]:
     lines = [_failures(count) for count in counts if count.kind in FAILURES]
     stages = [
         (count.rse or STAGE_OF_KIND[count.kind], count.count)
@@ -52,14 +52,17 @@ def _lines_of_step(at: datetime, counts: list[KindCount]) -> list[Line]:
         for count in counts
         if count.kind == kind
     ]
-    return [*lines, Line(at, "quiet", "", counts=stages)] if stages else lines
+    if not stages:
+        return lines
+    last = max(count.last for count in counts if count.kind in STAGE_OF_KIND)
+    return [*lines, Line(last, "quiet", "", counts=stages)]
 
 
 def _failures(count: KindCount) -> Line:
     payload = {"reason": count.reason or "", "rse": count.rse or ""}
     subject = count.first_subject if count.count == 1 else f"{count.count} STFs"
     tone, text = in_words(count.kind, subject, payload)
-    return Line(count.at, tone, text)
+    return Line(count.last, tone, text)
 
 
 def _step(run: Run) -> timedelta:

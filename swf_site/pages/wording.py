@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from apps.runs.choices import RunLifecycle
+from apps.runs.core_states import CoreState, CoreSubstate
 
 Tone = Literal["quiet", "info", "good", "warn", "bad"]
 
@@ -20,8 +21,8 @@ FAILURES = ("stf_failed", "stf_replica_failed")
 
 _WORDS: dict[str, tuple[Tone, str]] = {
     "run_workflow": ("info", "Requested: workflow {workflow_name}"),
-    "core_state": ("quiet", "{state} / {substate}"),
-    "run_imminent": ("info", "Run imminent, {state} / {substate}"),
+    "core_state": ("quiet", "{state}, {substate}"),
+    "run_imminent": ("info", "Run imminent: {state}, {substate}"),
     "start_run": ("good", "Datataking starts"),
     "pause_run": ("warn", "Datataking pauses: {reason}"),
     "resume_run": ("good", "Datataking goes on"),
@@ -44,8 +45,8 @@ def in_words(kind: str, subject: str, payload: dict[str, Any]) -> tuple[Tone, st
     if kind == "run_closed":
         return _verdict(payload)
     tone, words = _WORDS.get(kind, ("info", "{kind} {subject}"))
-    fields = _Gaps(payload | {"kind": kind.replace("_", " "), "subject": subject})
-    return tone, words.format_map(fields).strip().removesuffix(":").removesuffix(" /")
+    fields = _Gaps(payload | _labels(payload) | {"kind": kind.replace("_", " "), "subject": subject})
+    return tone, words.format_map(fields).strip().removesuffix(":").removesuffix(",")
 
 
 def _verdict(payload: dict[str, Any]) -> tuple[Tone, str]:
@@ -59,6 +60,15 @@ def _verdict(payload: dict[str, Any]) -> tuple[Tone, str]:
             return "good", f"Aborted: all {payload.get('expected', 0)} STFs taken are safe"
         case _:
             return "bad", f"Incomplete: {missing} of {payload.get('expected', 0)} STFs are missing"
+
+
+def _labels(payload: dict[str, Any]) -> dict[str, str]:
+    """State and substate by their labels; left as they are where the entry has none or an unknown one."""
+    try:
+        pair = CoreState(payload["state"]).label, CoreSubstate(payload["substate"]).label.lower()
+    except (KeyError, ValueError):
+        return {}
+    return {"state": pair[0], "substate": pair[1]}
 
 
 class _Gaps(dict[str, Any]):

@@ -125,7 +125,9 @@ REST_FRAMEWORK = {
 }
 
 # Each web process feeds its own layer from the journal: nothing to install, nothing lost over a restart.
-CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 1000}}}
+CHANNEL_LAYERS = {
+    "default": {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 1000}}
+}
 
 CELERY_BROKER_URL = env.text("BROKER_URL")
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True

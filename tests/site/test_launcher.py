@@ -20,6 +20,7 @@ import pytest
 
 SCRIPT = Path(__file__).resolve().parents[2] / "swf-testbed"
 SECONDS = 60
+PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # `python3` is the interpreter of the tests
 CLI = "import sys\ndef main(arguments):\n    print('cli', *arguments, sys.prefix)\n    return 7\n"
 WITHOUT_ENSUREPIP = """\
 import sys
@@ -64,9 +65,9 @@ def call(checkout: Path) -> Callable[..., subprocess.Popen[str]]:
 
     def start(*arguments: str, **variables: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, str(checkout / "swf-testbed"), *arguments],
+            [str(checkout / "swf-testbed"), *arguments],
             cwd="/",
-            env={**os.environ, "PIP_NO_INDEX": "1", **variables},
+            env={**os.environ, "PATH": PATH, "PIP_NO_INDEX": "1", **variables},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -145,7 +146,7 @@ def test_a_killed_set_up_is_repaired_and_the_next_call_only_enters(
 def test_a_second_call_waits_for_the_first_and_says_so(
     checkout: Path, call: Callable[..., subprocess.Popen[str]]
 ) -> None:
-    with (checkout / "swf-testbed").open("a") as lock:
+    with (checkout / "requirements.txt").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         second = call("demo")
         assert second.stderr is not None
@@ -162,7 +163,7 @@ def test_without_the_venv_module_the_package_is_installed_or_named(
     apt_get, calls = tmp_path / "apt-get", tmp_path / "calls"
     apt_get.write_text(f'#!/bin/sh\necho "$1" >> "{calls}"\necho no such package\nexit 100\n')
     apt_get.chmod(0o755)
-    process = call("demo", PYTHONPATH=str(tmp_path), PATH=f"{tmp_path}:{os.environ['PATH']}")
+    process = call("demo", PYTHONPATH=str(tmp_path), PATH=f"{tmp_path}:{PATH}")
     _, messages = process.communicate(timeout=SECONDS)
     assert process.returncode == 2
     assert f"apt-get install -y python3.{sys.version_info.minor}-venv" in messages

@@ -1,0 +1,44 @@
+"""One loopback TCP port per engine, free when it was chosen and the same ever after (`<home>/ports.json`)."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from pathlib import Path
+
+from services.remembered import remember
+
+LOOPBACK = "127.0.0.1"
+# Below the range from which Linux takes the local ports of outgoing connections (32768 up): a port from there
+# could be in use by any client on the machine just when the server comes back from a crash.
+CANDIDATES = range(20000, 32000)
+TRIES = 200
+
+
+def port(home: Path, name: str) -> int:
+    """The port of the engine `name`. To change it, stop the engines and edit `<home>/ports.json`.
+
+    Raises:
+        OSError: no free port was found.
+    """
+    return remember(home / "ports.json", name, _free_port)
+
+
+def is_free(number: int) -> bool:
+    """Whether a server could listen on this loopback port now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        # As every server here does: without it a port in TIME_WAIT, just after a restart, looks taken.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, number))
+        except OSError:
+            return False
+    return True
+
+
+def _free_port() -> int:
+    for _ in range(TRIES):
+        number = secrets.choice(CANDIDATES)
+        if is_free(number):
+            return number
+    raise OSError(f"no free port on {LOOPBACK} among {TRIES} tried in {CANDIDATES}")

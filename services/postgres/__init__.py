@@ -1,0 +1,1 @@
+"""Embedded PostgreSQL: the binaries of a wheel, a cluster under `<home>/postgres`, one loopback port."""

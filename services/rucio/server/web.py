@@ -1,0 +1,48 @@
+"""Rucio's REST interface under waitress, with one page more: the state of the daemons."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from waitress import create_server
+
+from services.rucio.server.loop import Loop
+
+Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+THREADS = 8
+STATUS_PATH = "/testbed/status"
+READING = ("GET", "HEAD", "OPTIONS")
+
+
+def listen(port: int) -> socket.socket:
+    """Take the port, not listening yet. It is also the lock that keeps a second process off the catalogue."""
+    taken = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    taken.bind(("127.0.0.1", port))
+    return taken
+
+
+def serve(taken: socket.socket, application: Wsgi, loop: Loop, wake: threading.Event) -> None:
+    """Answer requests until the process ends."""
+    server = create_server(_around(application, loop, wake), sockets=[taken], threads=THREADS)
+    server.run()
+
+
+def _around(application: Wsgi, loop: Loop, wake: threading.Event) -> Wsgi:
+    """Answer for the daemons, and wake them when a request may have made work for them."""
+
+    def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == STATUS_PATH:
+            start_response("200 OK", [("Content-Type", "application/json")])
+            return [json.dumps({"reason": loop.reason()}).encode()]
+        response = application(environ, start_response)
+        if environ["REQUEST_METHOD"] not in READING:
+            wake.set()
+        return response
+
+    return answer

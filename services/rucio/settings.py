@@ -1,0 +1,43 @@
+"""What the engine tells the Rucio process, in a JSON file written before every start."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from services.remembered import write_private
+
+ACCOUNT = "swf"
+SCOPE = "group.daq"
+VERSION = "41.5.1"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that differs from one installation to the next.
+
+    Attributes:
+        directory: where the process writes its configuration and keeps its lock.
+        port: loopback TCP port of the REST interface.
+        database: SQLAlchemy address of the catalogue's database.
+        password: of the client account.
+        storage: RSE to the absolute path of its directory.
+        xrootd: RSE to the port of its XRootD server; empty when copies are made by POSIX means.
+    """
+
+    directory: str
+    port: int
+    database: str
+    password: str
+    storage: dict[str, str]
+    xrootd: dict[str, int]
+
+    def save(self, path: Path) -> None:
+        """Write the file; it carries passwords, so only its owner may read it."""
+        write_private(path, json.dumps(asdict(self), indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> Settings:
+        """Read what `save()` wrote."""
+        return cls(**json.loads(path.read_text()))

@@ -1,0 +1,144 @@
+"""XRootD as an engine of the testbed: three servers in one program, used where the system has XRootD installed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from services.base import Engine, EngineError
+from services.ports import LOOPBACK, port
+from services.privileges import as_server_user, server_user
+from services.storage import E0, RSES, storage_root
+
+PROGRAMS = ("xrootd", "xrdcp", "xrdfs")
+INSTALL = "apt-get install --no-install-recommends xrootd-server xrootd-server-plugins xrootd-client"
+ANSWER_SECONDS = 3
+# A Unix socket's path has room for 107 bytes, and XRootD adds some of its own.
+LONGEST_ADMIN_PATH = 85
+
+# XRootD cannot bind to one address: it listens on all and lets nobody in but this machine.
+CONFIGURATION = """\
+all.role server
+xrd.port {port}
+xrd.network nodnr
+xrd.allow host 127.0.0.1
+xrd.allow host localhost
+all.export /
+oss.localroot {root}
+all.adminpath {admin}
+all.pidpath {admin}
+ofs.tpc ttl 60 60 xfr 12 pgm {xrdcp} --server
+ofs.chkpnt disable
+xrootd.chksum max 2 adler32
+xrootd.async off
+"""
+
+
+class XRootD(Engine):
+    """The XRootD servers of all RSEs, over the very directories that POSIX copies use."""
+
+    name = "xrootd"
+    selected_by = "SWF_TRANSFER"
+
+    def embedded(self) -> bool:
+        """Whether copies go by XRootD: `SWF_TRANSFER` is `xrootd`, or `auto` (the default) and it is installed.
+
+        Raises:
+            EngineError: `SWF_TRANSFER` has no meaning, or asks for what is not installed.
+        """
+        choice = os.environ.get(self.selected_by) or "auto"
+        if choice not in ("auto", "xrootd", "posix"):
+            raise EngineError(f"SWF_TRANSFER={choice}: must be auto, xrootd or posix")
+        missing = [program for program in PROGRAMS if shutil.which(program) is None]
+        if choice == "xrootd" and missing:
+            raise EngineError(f"SWF_TRANSFER=xrootd, but {', '.join(missing)} not found. Install: {INSTALL}")
+        return choice != "posix" and not missing
+
+    def port(self, rse: str) -> int:
+        """TCP port of the server of `rse`."""
+        return port(self.home, f"{self.name}-{rse}")
+
+    def url(self, rse: str) -> str:
+        """Root of the storage of `rse`; append a path relative to its directory."""
+        return f"root://{LOOPBACK}:{self.port(rse)}//"
+
+    def environment(self) -> dict[str, str]:
+        """`SWF_TRANSFER`, as decided, and `SWF_E0_XROOTD`, the exit buffer's URL for remote readers."""
+        return {"SWF_TRANSFER": "xrootd", "SWF_E0_XROOTD": self.url(E0)}
+
+    def run(self) -> NoReturn:
+        """Run the three servers until one of them ends or this process is told to.
+
+        Raises:
+            EngineError: a server ended by itself; the others have been stopped.
+        """
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _leave)
+        servers: dict[int, tuple[str, subprocess.Popen[bytes]]] = {}
+        try:
+            for rse in RSES:
+                server = subprocess.Popen(self._command(rse), cwd="/", stdin=subprocess.DEVNULL)
+                servers[server.pid] = rse, server
+            pid, status = os.wait()
+            rse, _ = servers.pop(pid)
+            raise EngineError(f"the server of {rse} ended with {os.waitstatus_to_exitcode(status)}")
+        finally:
+            for _, server in servers.values():
+                server.terminate()
+            for _, server in servers.values():
+                server.wait()
+
+    def ready(self) -> str | None:
+        """None when all three servers answer."""
+        for rse in RSES:
+            try:
+                asked = subprocess.run(
+                    ["xrdfs", f"{LOOPBACK}:{self.port(rse)}", "stat", "/"],
+                    env={**os.environ, "XRD_CONNECTIONWINDOW": "1", "XRD_CONNECTIONRETRY": "1"},
+                    capture_output=True,
+                    text=True,
+                    timeout=ANSWER_SECONDS,
+                    check=False,
+                )
+            except (subprocess.TimeoutExpired, FileNotFoundError) as error:
+                return f"{rse}: {error}"
+            if asked.returncode != 0:
+                return f"{rse}: {' '.join(asked.stderr.split())}"
+        return None
+
+    def _command(self, rse: str) -> list[str]:
+        """Write the server's configuration and say how to start it."""
+        folder, root = self.directory / rse, storage_root(self.home, rse)
+        admin = folder / "admin"
+        if len(os.fsencode(admin)) > LONGEST_ADMIN_PATH:
+            raise EngineError(
+                f"{admin} is too long for XRootD's sockets: take a shorter SWF_HOME, or SWF_TRANSFER=posix"
+            )
+        for directory in (admin, root):
+            directory.mkdir(parents=True, exist_ok=True)
+        user = server_user()
+        os.chown(admin, user.pw_uid, user.pw_gid)
+        configuration = folder / "xrootd.cfg"
+        configuration.write_text(
+            CONFIGURATION.format(port=self.port(rse), root=root, admin=admin, xrdcp=_program("xrdcp"))
+        )
+        # The files belong to whoever runs the testbed; as root's, they could not be written by the servers' user.
+        prefix = as_server_user([root, configuration], write=True, die_with_parent=True)
+        return [*prefix, str(_program("xrootd")), "-c", str(configuration), "-I", "v4"]
+
+
+def _program(name: str) -> Path:
+    found = shutil.which(name)
+    if found is None:
+        raise EngineError(f"{name} not found. Install: {INSTALL}; or set SWF_TRANSFER=posix")
+    return Path(found)
+
+
+def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
+    sys.exit(0)

@@ -1,0 +1,113 @@
+/**
+ * The STFs of a run, stage by stage, as the server's `RunState` has them and the journal's events move them.
+ *
+ * Applying an event twice changes nothing: an STF has, per stage, one letter (see run_state.py), and counts are counts of
+ * letters.
+ */
+
+export const NOT_YET = ".";
+export const UNDER_WAY = "w";
+export const DONE = "d";
+export const FAILED = "f";
+
+const RATE_SECONDS = 60;
+
+export class RunModel {
+  constructor(state) {
+    this.load(state);
+  }
+
+  /** Start from a state of the server's. */
+  load(state) {
+    this.stages = state.stages;
+    this.expected = state.expected;
+    this.reasons = new Map(Object.entries(state.reasons).map(([sequence, reason]) => [Number(sequence), reason]));
+    this.done = state.stages.map((stage) => state.unlisted[stage.key]);
+    this.failed = state.stages.map(() => 0);
+    this.stfs = new Map();
+    this.first = state.stfs.length ? state.stfs[0][0] : 1;
+    this.last = 0;
+    for (const [sequence, letters] of state.stfs) {
+      [...letters].forEach((letter, nth) => this.set(sequence, nth, letter));
+    }
+    const second = Math.floor(Date.parse(state.now) / 1000);
+    this.arrivals = state.stages.map(
+      (stage) => new Map(state.recent[stage.key].map((count, age) => [second - age, count])),
+    );
+  }
+
+  letters(sequence) {
+    return this.stfs.get(sequence);
+  }
+
+  /** Arrivals in a stage, per second, oldest first, for the minute before `time` (milliseconds). */
+  minute(nth, time) {
+    const second = Math.floor(time / 1000);
+    return Array.from({ length: RATE_SECONDS }, (_, age) => this.arrivals[nth].get(second - RATE_SECONDS + 1 + age) ?? 0);
+  }
+
+  /** Take in one event of the journal. */
+  apply(event) {
+    const { sequence, rse = "", reason = "" } = event.data;
+    if (event.kind === "end_run") return this.end(event.data.total_stf_files);
+    if (sequence === undefined || sequence < this.first) return;
+    const reached = this.stages.findIndex((stage) => stage.kind === event.kind && stage.rse === rse);
+    if (reached >= 0) {
+      if (this.letters(sequence)?.[reached] !== DONE) this.arrive(reached, Date.parse(event.at));
+      this.set(sequence, reached, DONE);
+      this.prepare(sequence, event.kind);
+    } else if (event.kind === "stf_failed") {
+      this.fail(sequence, this.stages.findIndex((stage) => stage.kind === "stf_ready"), reason);
+    } else if (event.kind === "stf_replica_failed") {
+      this.fail(sequence, this.stages.findIndex((stage) => stage.rse === rse), `${rse}: ${reason}`);
+    } else if (event.kind === "stf_retried") {
+      this.set(sequence, this.stages.findIndex((stage) => stage.kind === "stf_ready"), UNDER_WAY);
+    }
+  }
+
+  /** What an event means for the stages around the one it names. */
+  prepare(sequence, kind) {
+    const next = { stf_gen: "stf_ready", stf_ready: "stf_replicated" }[kind];
+    this.stages.forEach((stage, nth) => {
+      if (stage.kind === next && this.letters(sequence)[nth] === NOT_YET) this.set(sequence, nth, UNDER_WAY);
+    });
+    if (kind === "stf_ready") this.set(sequence, 0, DONE);
+    if (!this.letters(sequence).includes(FAILED)) this.reasons.delete(sequence);
+  }
+
+  fail(sequence, nth, reason) {
+    if (this.letters(sequence)?.[nth] === DONE) return;
+    this.set(sequence, nth, FAILED);
+    this.reasons.set(sequence, reason);
+  }
+
+  /** The count is known: what is not there by now has not been sent. */
+  end(total) {
+    this.expected = total;
+    for (let sequence = this.first; sequence <= total; sequence++) {
+      if (!this.letters(sequence)) this.fail(sequence, 0, "the DAQ counted it, no stf_gen has arrived");
+    }
+  }
+
+  set(sequence, nth, letter) {
+    let letters = this.stfs.get(sequence);
+    if (!letters) {
+      letters = this.stages.map(() => NOT_YET);
+      this.stfs.set(sequence, letters);
+      this.last = Math.max(this.last, sequence);
+    }
+    this.done[nth] += (letter === DONE) - (letters[nth] === DONE);
+    this.failed[nth] += (letter === FAILED) - (letters[nth] === FAILED);
+    letters[nth] = letter;
+  }
+
+  arrive(nth, time) {
+    const second = Math.floor(time / 1000);
+    const arrivals = this.arrivals[nth];
+    arrivals.set(second, (arrivals.get(second) ?? 0) + 1);
+    for (const old of arrivals.keys()) {
+      if (old >= second - 2 * RATE_SECONDS) break;
+      arrivals.delete(old);
+    }
+  }
+}

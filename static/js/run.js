@@ -1,0 +1,39 @@
+/** The page of a run: numbers and map move with every event, the rest is drawn by the server when it has changed. */
+
+import { everySecond } from "./clock.js";
+import { follow } from "./live.js";
+import { refresher } from "./parts.js";
+import { drawPipeline } from "./pipeline.js";
+import { RunModel } from "./run-model.js";
+import { StfMap } from "./stf-map.js";
+
+const root = document.querySelector("[data-run]");
+const strip = document.querySelector(".pipeline");
+const model = new RunModel(JSON.parse(document.getElementById("run-state").textContent));
+const map = new StfMap(document.querySelector("[data-map]"), model);
+const ofEveryStf = new Set(model.stages.map((stage) => stage.kind));
+
+const parts = `/runs/${root.dataset.run}/parts/`;
+const soon = refresher(parts, { pause: 300 });
+const later = refresher(parts, { pause: 2500 });
+
+function draw() {
+  drawPipeline(strip, model);
+  map.draw();
+}
+
+follow(`/ws/live/runs/${root.dataset.run}/`, Number(root.dataset.cursor), {
+  events(events) {
+    for (const event of events) model.apply(event);
+    draw();
+    if (events.some((event) => !ofEveryStf.has(event.kind))) soon();
+    else later();
+  },
+  snapshot(content) {
+    model.load(content);
+    draw();
+    soon();
+  },
+});
+map.draw();
+everySecond(() => drawPipeline(strip, model));

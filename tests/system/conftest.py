@@ -1,0 +1,38 @@
+"""A whole testbed of its own, started by the command a user types."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.base import REPOSITORY
+
+from .testbed import Testbed
+
+# What the tests' own engines put into this process's environment must not reach the testbed under test.
+FOREIGN = ("DATABASE_URL", "BROKER_URL", "SECRET_KEY", "DJANGO_SETTINGS_MODULE", "SWF_E0_BUFFER")
+
+
+@pytest.fixture(scope="module")
+def testbed() -> Iterator[Testbed]:
+    """A running testbed in a temporary home, copying by POSIX means; ended and removed afterwards."""
+    home = Path(tempfile.mkdtemp(prefix="swf-system-"))
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in FOREIGN and not name.startswith("RUCIO_")
+    }
+    environment |= {"SWF_HOME": str(home), "SWF_TRANSFER": "posix"}
+    command = [str(REPOSITORY / "swf-testbed")]
+    try:
+        subprocess.run([*command, "start-local"], env=environment, check=True, timeout=240)
+        yield Testbed(home, environment)
+    finally:
+        subprocess.run([*command, "stop-local"], env=environment, check=False, timeout=120)
+        shutil.rmtree(home, ignore_errors=True)

@@ -1,0 +1,136 @@
+"""A run during which every process is killed: it closes, nothing is lost, nothing is done twice."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+from rucio.client import Client
+
+from apps.stf.container.checksum import adler32_file
+from services.registry import engine
+
+from .testbed import Testbed, wait_until
+from .witness import Witness, site_copy
+
+pytestmark = [pytest.mark.services, pytest.mark.timeout(420)]
+
+STFS = 100
+VICTIMS = ("daqsim", "data", "relay", "web", "rucio", "postgres")
+# What must have been handed on after a restart, as a growing number.
+PROGRESS = {
+    "daqsim": "SELECT count(*) FROM runs_journalentry WHERE kind = 'stf_gen'",
+    "data": "SELECT count(*) FROM runs_journalentry WHERE kind = 'stf_ready'",
+    "relay": "SELECT position FROM runs_journalcursor WHERE follower = 'bus'",
+    "rucio": "SELECT count(*) FROM stf_replica WHERE state = 'verified'",
+    "postgres": "SELECT count(*) FROM runs_journalentry WHERE kind = 'stf_ready'",
+}
+HANDED_ON_SECONDS = 10
+RESTART_SECONDS = 30
+
+
+def _number(testbed: Testbed, query: str) -> int:
+    found = testbed.try_rows(query)
+    return int(found[0][0]) if found else -1
+
+
+def _kill_and_see_it_go_on(testbed: Testbed, victim: str) -> None:
+    killed = testbed.kill(victim)
+    wait_until(
+        lambda: testbed.restarted(victim, killed), seconds=RESTART_SECONDS, what=f"{victim} is running again"
+    )
+    if victim == "rucio":
+        wait_until(lambda: engine("rucio", testbed.home).ready() is None, seconds=30, what="Rucio answers")
+    if victim not in PROGRESS:
+        return
+    before = wait_until(
+        lambda: _number(testbed, PROGRESS[victim]), seconds=RESTART_SECONDS, what="the database answers"
+    )
+    goes_on: Callable[[], bool] = lambda: _number(testbed, PROGRESS[victim]) > before  # noqa: E731
+    wait_until(goes_on, seconds=HANDED_ON_SECONDS, what=f"work goes on after {victim} was killed")
+
+
+def test_a_run_survives_the_kill_of_every_process(testbed: Testbed) -> None:
+    witness = Witness(testbed.storage)
+    witness.start()
+    run = testbed.start_run("--stf-count", str(STFS), "--stf-size", "100000", "--stf-interval", "0.7")
+    wait_until(
+        lambda: _number(testbed, "SELECT count(*) FROM stf_replica WHERE state = 'verified'") > 0,
+        seconds=60,
+        what="the first copy is verified",
+    )
+
+    for victim in VICTIMS:
+        _kill_and_see_it_go_on(testbed, victim)
+
+    wait_until(lambda: testbed.lifecycle(run) == "closed", seconds=180, what="the run is closed")
+    wait_until(
+        lambda: _number(testbed, "SELECT count(*) FROM stf_stffile WHERE buffer = 'released'") == STFS,
+        seconds=30,
+        what="the exit buffer is empty",
+    )
+    witness.stop()
+
+    assert _journal_counts(testbed, run) == {
+        "run_workflow": 1,
+        "run_imminent": 1,
+        "start_run": 1,
+        "end_run": 1,
+        "stf_gen": STFS,
+        "stf_ready": STFS,
+        "stf_replicated": 2 * STFS,
+        "stf_releasable": STFS,
+        "stf_released": STFS,
+        "run_closed": 1,
+    }
+    assert witness.unsafe == {}
+    assert len(witness.gone) == STFS
+    _assert_rucio_has_each_once(testbed, run)
+    _assert_sites_have_the_bytes(testbed, run)
+
+
+def _journal_counts(testbed: Testbed, run: int) -> dict[str, int]:
+    """Entries by kind, those of other facets left out; every subject counted once per kind and RSE."""
+    entries = testbed.rows(
+        "SELECT kind, subject, payload->>'rse' FROM runs_journalentry WHERE run_id = "
+        "(SELECT id FROM runs_run WHERE run_number = %s) AND kind NOT IN ('core_state', 'dataset_opened', "
+        "'dataset_closed', 'stf_replica_failed')",
+        run,
+    )
+    assert len(entries) == len(set(entries)), [item for item, n in Counter(entries).items() if n > 1]
+    return dict(Counter(kind for kind, _, _ in entries))
+
+
+def _assert_rucio_has_each_once(testbed: Testbed, run: int) -> None:
+    login = engine("rucio", testbed.home).environment()
+    client = Client(
+        rucio_host=login["RUCIO_HOST"],
+        auth_host=login["RUCIO_AUTH_HOST"],
+        account=login["RUCIO_ACCOUNT"],
+        auth_type="userpass",
+        creds={"username": login["RUCIO_USERNAME"], "password": login["RUCIO_PASSWORD"]},
+    )
+    dataset = f"swf.{run}.run"
+    names = [did["name"] for did in client.list_content("group.daq", dataset)]
+    assert sorted(names) == [f"swf.{run}.{n:06d}.stf" for n in range(1, STFS + 1)]
+    assert sorted(rule["rse_expression"] for rule in client.list_did_rules("group.daq", dataset)) == [
+        "E1_BNL",
+        "E1_JLAB",
+    ]
+    replicas = client.list_replicas([{"scope": "group.daq", "name": dataset}], all_states=True, sort="random")
+    available = Counter(
+        rse for replica in replicas for rse, state in replica["states"].items() if state == "AVAILABLE"
+    )
+    assert {rse: available[rse] for rse in ("E1_BNL", "E1_JLAB")} == {"E1_BNL": STFS, "E1_JLAB": STFS}
+
+
+def _assert_sites_have_the_bytes(testbed: Testbed, run: int) -> None:
+    announced = testbed.rows(
+        "SELECT subject, payload->>'checksum' FROM runs_journalentry WHERE kind = 'stf_gen' AND run_id = "
+        "(SELECT id FROM runs_run WHERE run_number = %s)",
+        run,
+    )
+    for name, checksum in announced:
+        for rse in ("E1_BNL", "E1_JLAB"):
+            assert adler32_file(site_copy(testbed.storage, rse, name)) == checksum, (rse, name)

@@ -1,0 +1,92 @@
+"""Handling a running testbed from outside: its processes, its database, its Rucio, its command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from services.base import REPOSITORY
+from services.registry import engine
+from swf_site.cli.home import Home
+from swf_site.cli.supervisor import Supervisor
+
+POLL_SECONDS = 0.1
+
+
+def wait_until(true: Callable[[], Any], *, seconds: float, what: str) -> Any:
+    """The first true answer; fails with `what` when there is none in time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if answer := true():
+            return answer
+        time.sleep(POLL_SECONDS)
+    raise AssertionError(f"not in {seconds:.0f} s: {what}")
+
+
+class Testbed:
+    """A running testbed."""
+
+    __test__ = False
+
+    def __init__(self, home: Path, environment: dict[str, str]) -> None:
+        self.home = home
+        self.storage = home / "storage"
+        self._environment = environment
+        self._supervisor = Supervisor(Home(home))
+        self._database_url = engine("postgres", home).environment()["DATABASE_URL"]
+
+    def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a management command as a user would."""
+        return subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=REPOSITORY,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    def start_run(self, *arguments: str) -> int:
+        """Request a run; its number."""
+        done = self.manage("start_run", "--json", *arguments)
+        assert done.returncode == 0, done.stderr
+        return int(json.loads(done.stdout.splitlines()[-1])["run_number"])
+
+    def rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Rows of the testbed's database, over a connection of this test's own."""
+        with psycopg.connect(self._database_url) as connection:
+            return connection.execute(query, parameters).fetchall()
+
+    def try_rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """As `rows`, but nothing while the database is away."""
+        try:
+            return self.rows(query, *parameters)
+        except psycopg.Error:
+            return []
+
+    def lifecycle(self, run_number: int) -> str:
+        """The run's lifecycle, "" while the database is away."""
+        found = self.try_rows("SELECT lifecycle FROM runs_run WHERE run_number = %s", run_number)
+        return str(found[0][0]) if found else ""
+
+    def kill(self, program: str) -> int:
+        """SIGKILL a program; the id of its killed process."""
+        pid = self._supervisor.state(program).pid
+        assert pid is not None, f"{program} does not run"
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def restarted(self, program: str, killed: int) -> bool:
+        """Whether supervisor has started it anew."""
+        state = self._supervisor.state(program)
+        return state.state == "RUNNING" and state.pid not in {None, killed}
