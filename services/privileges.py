@@ -38,13 +38,13 @@ def as_server_user(reach: Iterable[Path], *, write: bool = False, die_with_paren
         reach: paths the command must get at. When one of them lies beneath a directory closed to others
             (/root is 0700), the command keeps just the capability to pass through.
         write: the command also writes into directories of other owners.
-        die_with_parent: it gets SIGTERM when its parent dies, however that dies (on Linux).
+        die_with_parent: it is killed when its parent dies, however that dies (on Linux).
 
     Raises:
         EngineError: `setpriv` is missing, or a capability is needed and this process has it not.
     """
     setpriv = shutil.which("setpriv")
-    mortal = ["--pdeathsig", "TERM"] if die_with_parent else []
+    mortal = ["--pdeathsig", "KILL"] if die_with_parent else []
     if os.geteuid() != 0:
         return [setpriv, *mortal] if setpriv and mortal else []
     if setpriv is None:

@@ -9,13 +9,13 @@ from django.core.asgi import get_asgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "swf_site.settings")
 http = get_asgi_application()  # sets Django up: what follows imports models
 
-from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
+from channels.routing import ProtocolTypeRouter  # noqa: E402
 from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
 
 from apps.runs.live.feed import feed  # noqa: E402
-from apps.runs.live.routing import websocket_urls  # noqa: E402
+from apps.runs.live.routing import websocket_router  # noqa: E402
 from swf_site.pages.run_state import live_content  # noqa: E402
 
 feed.start()
-websocket = AllowedHostsOriginValidator(URLRouter(websocket_urls(feed=feed, content=live_content)))
+websocket = AllowedHostsOriginValidator(websocket_router(feed=feed, content=live_content))
 application = ProtocolTypeRouter({"http": http, "websocket": websocket})

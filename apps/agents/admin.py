@@ -13,7 +13,14 @@ from .models import DaqCheckpoint, DeadLetter, InboundMessage, SystemAgent
 
 @admin.register(SystemAgent)
 class SystemAgentAdmin(ReadOnlyAdmin):
-    list_display = ["instance_name", "agent_type", "operational_state", "status", "description", "last_heartbeat"]
+    list_display = [
+        "instance_name",
+        "agent_type",
+        "operational_state",
+        "status",
+        "description",
+        "last_heartbeat",
+    ]
     list_filter = ["agent_type", "operational_state", "status"]
     search_fields = ["instance_name", "hostname"]
 

@@ -93,6 +93,8 @@ def journal() -> QuerySet[JournalEntry]:
     return (
         JournalEntry.objects.filter(position__isnull=False)
         .select_related("run__execution", "namespace")
+        # Followers read thousands of entries of one run; its parameters need not come with each of them.
+        .defer("run__run_conditions", "run__execution__parameter_values", "run__execution__git_version")
         .order_by("position")
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
 from apps.runs.admin import ReadOnlyAdmin
@@ -16,11 +16,17 @@ from .models import CloseoutProof, Dataset, Replica, StfFile
 
 class ReplicaInline(admin.TabularInline):  # type: ignore[type-arg]
     model = Replica
-    fields = ["rse", "state", "reason", "attempts", "retry_at", "verified_at"]
-    readonly_fields = fields
-    can_delete = False
+    fields = ("rse", "state", "reason", "attempts", "retry_at", "verified_at")
     extra = 0
-    max_num = 0
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
 
 
 @admin.register(StfFile)

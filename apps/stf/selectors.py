@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db.models import Count, F, Max, Q, QuerySet, Sum
 from django.utils import timezone
@@ -37,7 +38,7 @@ def to_register(*, limit: int) -> list[StfFile]:
     """STFs that wait for registration, oldest first."""
     return list(
         StfFile.objects.filter(registration=Registration.GENERATED)
-        .select_related("run__execution")
+        .prefetch_related("run__execution", "run__namespace")
         .order_by("pk")[:limit]
     )
 
@@ -47,7 +48,8 @@ def unverified_replicas(*, now: datetime, limit: int) -> list[Replica]:
     return list(
         Replica.objects.exclude(state=ReplicaState.VERIFIED)
         .filter(Q(retry_at__isnull=True) | Q(retry_at__lte=now))
-        .select_related("stf__run__dataset", "stf__run__namespace")
+        .select_related("stf")
+        .prefetch_related("stf__run__dataset", "stf__run__namespace")
         .order_by("stf_id", "rse")[:limit]
     )
 
@@ -70,7 +72,7 @@ def to_withdraw(*, limit: int) -> list[StfFile]:
     """Released STFs whose exit-buffer copy Rucio still lists."""
     return list(
         StfFile.objects.filter(buffer=BufferState.RELEASED, withdrawn_at__isnull=True)
-        .select_related("run__dataset")
+        .prefetch_related("run__dataset")
         .order_by("pk")[:limit]
     )
 
@@ -119,10 +121,8 @@ def stage_counts(run: Run) -> StageCounts:
 
 def counts_of_runs(runs: Sequence[Run]) -> dict[int, StageCounts]:
     """Stage counts of many runs by their id, in two queries. Runs need their `execution`."""
-    totals = {
-        row.pop("run_id"): row
-        for row in StfFile.objects.filter(run__in=runs).values("run_id").annotate(**_TOTALS).order_by()
-    }
+    rows = StfFile.objects.filter(run__in=runs).values("run_id").annotate(**_TOTALS).order_by()
+    totals: dict[int, dict[str, Any]] = {row["run_id"]: {**row} for row in rows}
     verified: dict[int, dict[str, int]] = defaultdict(dict)
     for run_id, rse, count in (
         Replica.objects.filter(stf__run__in=runs, state=ReplicaState.VERIFIED)
@@ -133,7 +133,7 @@ def counts_of_runs(runs: Sequence[Run]) -> dict[int, StageCounts]:
         verified[run_id][rse] = count
     return {
         run.pk: StageCounts(
-            **totals.get(run.pk, dict.fromkeys(_TOTALS, 0)),
+            **{name: totals.get(run.pk, {}).get(name, 0) for name in _TOTALS},
             verified={rse: verified[run.pk].get(rse, 0) for rse in run.parameters["replication"]["rses"]},
         )
         for run in runs

@@ -7,18 +7,20 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 from services.base import Engine, EngineError
-from services.ports import LOOPBACK, port
+from services.ports import LOOPBACK, is_free, port
 from services.privileges import as_server_user, server_user
 from services.storage import E0, RSES, storage_root
 
 PROGRAMS = ("xrootd", "xrdcp", "xrdfs")
 INSTALL = "apt-get install --no-install-recommends xrootd-server xrootd-server-plugins xrootd-client"
 ANSWER_SECONDS = 3
+LINGER_SECONDS = 5.0
 # A Unix socket's path has room for 107 bytes, and XRootD adds some of its own.
 LONGEST_ADMIN_PATH = 85
 
@@ -76,10 +78,11 @@ class XRootD(Engine):
         """Run the three servers until one of them ends or this process is told to.
 
         Raises:
-            EngineError: a server ended by itself; the others have been stopped.
+            EngineError: a port is taken, or a server ended by itself; the others have been stopped.
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _leave)
+        self._wait_for_ports()
         servers: dict[int, tuple[str, subprocess.Popen[bytes]]] = {}
         try:
             for rse in RSES:
@@ -111,6 +114,17 @@ class XRootD(Engine):
             if asked.returncode != 0:
                 return f"{rse}: {' '.join(asked.stderr.split())}"
         return None
+
+    def _wait_for_ports(self) -> None:
+        """Let the servers of a killed predecessor end, which are killed with it but not in the same instant."""
+        deadline = time.monotonic() + LINGER_SECONDS
+        while taken := [self.port(rse) for rse in RSES if not is_free(self.port(rse))]:
+            if time.monotonic() > deadline:
+                raise EngineError(
+                    f"ports {taken} are taken: is XRootD running already? If another program has them,"
+                    f" remove them from {self.home / 'ports.json'} to have others chosen"
+                )
+            time.sleep(0.1)
 
     def _command(self, rse: str) -> list[str]:
         """Write the server's configuration and say how to start it."""

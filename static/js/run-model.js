@@ -49,7 +49,8 @@ export class RunModel {
   /** Take in one event of the journal. */
   apply(event) {
     const { sequence, rse = "", reason = "" } = event.data;
-    if (event.kind === "end_run") return this.end(event.data.total_stf_files);
+    if (event.kind === "end_run") this.expected = event.data.total_stf_files;
+    if (event.kind === "run_closed") this.lack(event.data.missing ?? []);
     if (sequence === undefined || sequence < this.first) return;
     const reached = this.stages.findIndex((stage) => stage.kind === event.kind && stage.rse === rse);
     if (reached >= 0) {
@@ -81,11 +82,13 @@ export class RunModel {
     this.reasons.set(sequence, reason);
   }
 
-  /** The count is known: what is not there by now has not been sent. */
-  end(total) {
-    this.expected = total;
-    for (let sequence = this.first; sequence <= total; sequence++) {
-      if (!this.letters(sequence)) this.fail(sequence, 0, "the DAQ counted it, no stf_gen has arrived");
+  /** The closeout has given up waiting: what an STF lacks is the first stage it is not through. */
+  lack(missing) {
+    for (const { sequence, kind, reason } of missing) {
+      const letters = this.letters(sequence) ?? [];
+      if (letters.includes(FAILED)) continue;
+      const nth = letters.findIndex((letter) => letter !== DONE);
+      this.fail(sequence, Math.max(nth, 0), `${kind}: ${reason}`);
     }
   }
 

@@ -12,6 +12,7 @@ const MOST_HEIGHT = 380;
 const GUTTER_OF_LABELS = 84;
 const GUTTER_OF_NUMBERS = 40;
 const LABELS_FROM = 11;
+const AXIS = 18;
 const WORDS = { [NOT_YET]: "not yet", [UNDER_WAY]: "under way", [DONE]: "done", [FAILED]: "failed" };
 
 export class StfMap {
@@ -51,12 +52,13 @@ export class StfMap {
     const stages = this.model.stages.length;
     for (const size of SIZES) {
       const gap = size > 5 ? 2 : size > 3 ? 1 : 0;
-      const labelled = size >= LABELS_FROM && (width - GUTTER_OF_LABELS) / (size + gap) >= this.count;
+      const labelled = size >= LABELS_FROM;
       const gutter = labelled ? GUTTER_OF_LABELS : GUTTER_OF_NUMBERS;
       const perLine = Math.max(1, Math.floor((width - gutter) / (size + gap)));
       const lines = Math.ceil(this.count / perLine);
-      const lineHeight = stages * (size + gap) + Math.max(6, size);
-      this.layout = { size, gap, gutter, labelled, perLine, lines, lineHeight, height: lines * lineHeight };
+      const top = labelled ? AXIS : 2;
+      const lineHeight = top + stages * (size + gap) + 6;
+      this.layout = { size, gap, gutter, top, labelled, perLine, lines, lineHeight, height: lines * lineHeight };
       if (this.layout.height <= MOST_HEIGHT) return;
     }
   }
@@ -86,17 +88,24 @@ export class StfMap {
     if (this.chosen !== null) this.paintChosen(pen);
   }
 
-  /** Names of the stages where they fit beside a single line, otherwise the first sequence of each line. */
+  /** Names of the stages and every tenth sequence where there is room, otherwise the first sequence of each line. */
   paintLabels(pen, lines, lineHeight) {
-    const { size, gap, labelled, perLine } = this.layout;
+    const { size, gap, top, labelled, perLine } = this.layout;
     pen.fillStyle = this.ink.text;
     if (labelled) {
-      this.model.stages.forEach((stage, nth) => pen.fillText(stage.label, 0, nth * (size + gap) + size / 2));
+      const end = this.model.first + this.count;
+      for (let sequence = this.model.first; sequence < end; sequence++) {
+        const [x, y] = this.place(sequence);
+        const begins = (sequence - this.model.first) % perLine === 0;
+        if (sequence % 10 === 0) pen.fillText(String(sequence), x, y - AXIS / 2);
+        if (!begins) continue;
+        this.model.stages.forEach((stage, nth) => pen.fillText(stage.label, 0, y + nth * (size + gap) + size / 2));
+      }
       return;
     }
     const step = Math.max(1, Math.ceil(16 / lineHeight));
     for (let line = 0; line < lines; line += step) {
-      pen.fillText(String(this.model.first + line * perLine), 0, line * lineHeight + 7);
+      pen.fillText(String(this.model.first + line * perLine), 0, line * lineHeight + top + 7);
     }
   }
 
@@ -143,9 +152,9 @@ export class StfMap {
 
   /** Left and top of an STF's column. */
   place(sequence) {
-    const { size, gap, gutter, perLine, lineHeight } = this.layout;
+    const { size, gap, gutter, top, perLine, lineHeight } = this.layout;
     const nth = sequence - this.model.first;
-    return [gutter + (nth % perLine) * (size + gap), Math.floor(nth / perLine) * lineHeight + 2];
+    return [gutter + (nth % perLine) * (size + gap), Math.floor(nth / perLine) * lineHeight + top];
   }
 
   /** The STF under the pointer, or null. */

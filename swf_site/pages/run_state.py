@@ -9,14 +9,15 @@ from typing import TypedDict
 from django.utils import timezone
 
 from apps.agents.models import DaqCheckpoint
+from apps.runs.choices import RunLifecycle
 from apps.runs.models import Run
 from apps.runs.selectors import expected_stfs, get_run, journal_counts
 from apps.stf.choices import BufferState, Registration, ReplicaState
+from apps.stf.models import CloseoutProof
 from apps.stf.selectors import StfCell, counts_before, last_sequence, stf_cells
 
 # STFs drawn one by one. Older ones are only counted, unless they are not safe yet.
 DRAWN = 5_000
-NOT_SENT = "the DAQ counted it, no stf_gen has arrived"
 RATE_SECONDS = 60
 
 # How far an STF has come in a stage.
@@ -35,14 +36,13 @@ class Stage(TypedDict):
 class RunState(TypedDict):
     """The state of all STFs of a run.
 
-    `stfs` holds sequence and one letter per stage; `reasons` the reason by sequence where something failed; `unlisted`, by
-    stage, the number of STFs too old to be listed; `recent` per stage the number of arrivals by age in seconds, youngest first.
+    `stfs` holds sequence and one letter per stage; `reasons` the reason by sequence where something failed; `unlisted`,
+    by stage, the number of STFs too old to be listed; `recent`, by stage, the number of arrivals by age in seconds,
+    the youngest first.
     """
 
     run_number: int
-    lifecycle: str
     expected: int | None
-    ended: bool
     stages: list[Stage]
     stfs: list[tuple[int, str]]
     reasons: dict[int, str]
@@ -72,18 +72,18 @@ def run_state(run: Run) -> RunState:
     since = max(1, max(announced, last) - DRAWN + 1)
     cells = stf_cells(run, since=since)
     nothing = NOT_YET * (len(stages) - 2)
-    stfs = dict.fromkeys(range(since, (run.expected_stf_count or 0) + 1), FAILED + NOT_YET + nothing)
-    stfs |= dict.fromkeys(range(max(since, last + 1), announced + 1), DONE + UNDER_WAY + nothing)
+    stfs = dict.fromkeys(range(since, announced + 1), DONE + UNDER_WAY + nothing)
     stfs |= {cell.sequence: _letters(cell, rses) for cell in cells}
+    missing = _missing(run)
+    for sequence in missing:
+        letters = stfs.get(sequence, NOT_YET * len(stages))
+        stfs[sequence] = letters if FAILED in letters else _fail_next(letters)
     return RunState(
         run_number=run.run_number,
-        lifecycle=run.lifecycle,
         expected=expected_stfs(run),
-        ended=run.end_time is not None,
         stages=stages,
         stfs=sorted(stfs.items()),
-        reasons={cell.sequence: reason for cell in cells if (reason := _reason(cell))}
-        | {sequence: NOT_SENT for sequence, letters in stfs.items() if letters.startswith(FAILED)},
+        reasons=missing | {cell.sequence: reason for cell in cells if (reason := _reason(cell))},
         unlisted=_unlisted(run, stages, cells, since),
         recent=_recent(run, stages),
         now=timezone.now().isoformat(),
@@ -156,6 +156,20 @@ def _announced(run: Run) -> int:
     """How many STFs the DAQ has made."""
     checkpoint = DaqCheckpoint.objects.filter(run=run).first()
     return checkpoint.next_sequence - 1 if checkpoint else 0
+
+
+def _missing(run: Run) -> dict[int, str]:
+    """Kind and reason by sequence, once the closeout has given up waiting."""
+    proof = CloseoutProof.objects.filter(run=run).first()
+    if proof is None or run.lifecycle == RunLifecycle.ENDED:
+        return {}
+    return {item["sequence"]: f"{item['kind']}: {item['reason']}" for item in proof.missing}
+
+
+def _fail_next(letters: str) -> str:
+    """What an STF lacks is the first stage it is not through."""
+    nth = next((nth for nth, letter in enumerate(letters) if letter != DONE), len(letters) - 1)
+    return letters[:nth] + FAILED + letters[nth + 1 :]
 
 
 def _unlisted(run: Run, stages: list[Stage], cells: list[StfCell], since: int) -> dict[str, int]:

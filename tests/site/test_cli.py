@@ -240,9 +240,12 @@ def test_of_a_traceback_only_the_error_is_told() -> None:
 
 @pytest.mark.services
 def test_a_program_that_cannot_start_is_told_with_the_end_of_its_log(
-    supervisor: Supervisor, capsys: pytest.CaptureFixture[str]
+    supervisor: Supervisor, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """PostgreSQL finds a file where its data directory should be."""
+    monkeypatch.setenv(
+        "SWF_TRANSFER", "posix"
+    )  # no other engine starts beside it, and none can fail before it
     data = supervisor.home.directory / "postgres"
     data.write_text("in the way")
     assert main(["start-local"]) == 1

@@ -8,6 +8,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from django.db import Error as DatabaseError
+from django.db import connection
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -57,10 +59,17 @@ def follow_run(run_number: int, *, timeout: float, as_json: bool) -> bool:
     started = time.monotonic()
     with Live(console=console, refresh_per_second=8, transient=True) as live:
         while True:
-            progress = _look(run_number, started)
-            live.update(_view(progress))
-            if progress.run.lifecycle in FINAL or progress.seconds > timeout:
-                break
+            try:
+                progress = _look(run_number, started)
+                live.update(_view(progress))
+                if progress.run.lifecycle in FINAL or progress.seconds > timeout:
+                    break
+            except DatabaseError as error:
+                # It is restarted by supervisor; the run goes on, and so does its view.
+                connection.close()
+                live.update(Text(f"The database is away: {str(error).splitlines()[0]}", style="yellow"))
+                if time.monotonic() - started > timeout:
+                    raise
             time.sleep(POLL_SECONDS)
     proof = CloseoutProof.objects.filter(run=progress.run).first()
     console.print(_summary(progress, proof))

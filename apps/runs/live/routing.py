@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern, path
+from typing import Any
+
+from channels.routing import URLRouter
+from django.urls import path
 
 from .consumers import Content, LiveConsumer
 from .feed import Feed
 
 
-def websocket_urls(*, feed: Feed, content: Content) -> list[URLPattern]:
+def websocket_router(*, feed: Feed, content: Content) -> URLRouter:
     """The live paths, fed by `feed`; `content` makes the content of snapshots."""
     consumer = LiveConsumer.as_asgi(feed=feed, content=content)
-    return [
+    # The types of `path` know views only, those of the router its own patterns.
+    routes: list[Any] = [
         path("ws/live/", consumer),  # type: ignore[arg-type]
         path("ws/live/runs/<int:run_number>/", consumer),  # type: ignore[arg-type]
     ]
+    return URLRouter(routes)

@@ -88,6 +88,8 @@ def _locked(run_number: int) -> Run:
 
 
 def _lifecycle_refusal(run: Run, lifecycle: RunLifecycle | None) -> str:
+    if lifecycle == RunLifecycle.ENDED:
+        return "a run is ended by end_run, which brings the number of its STFs"
     if lifecycle is None or lifecycle == run.lifecycle or lifecycle in LIFECYCLE_MOVES[run.lifecycle_choice]:
         return ""
     return f"the run is {run.lifecycle}, it cannot become {lifecycle}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
+from psycopg.errors import UniqueViolation
 
 from apps.runs.choices import SETTLED
 from apps.runs.errors import DomainError, NotFound
@@ -54,8 +55,12 @@ def record_generated(run_number: int, stf: GeneratedStf) -> StfFile:
             f"run {run_number} is {run.lifecycle}: it takes no more STFs; "
             "a corrected end_run with a higher total_stf_files opens it again"
         )
-    # One statement for the usual case, a new one; the rare rest is looked at closely.
-    StfFile.objects.bulk_create([StfFile(run=run, **asdict(stf))], ignore_conflicts=True)
+    try:
+        with transaction.atomic():
+            return StfFile.objects.create(run=run, **asdict(stf))
+    except IntegrityError as error:
+        if not isinstance(error.__cause__, UniqueViolation):
+            raise
     known = StfFile.objects.select_for_update().filter(run=run, sequence=stf.sequence).first()
     if known is None:
         raise DomainError(f"run {run_number}: the name {stf.stf_filename!r} belongs to another STF")

@@ -15,7 +15,7 @@ from apps.runs.journal import CHANNEL
 from apps.runs.live.listen import Listener
 
 # Each commit wakes the relay; under load, what commits within so long goes in one batch.
-GATHER_SECONDS = 0.01
+GATHER_SECONDS = 0.02
 
 
 class Command(BaseCommand):
