@@ -201,9 +201,14 @@ class JournalEntry(models.Model):
     """
 
     msg_id = models.UUIDField(default=uuid7, unique=True, editable=False)
-    kind = models.CharField(max_length=60, db_index=True)
-    run = models.ForeignKey(Run, models.PROTECT, null=True, blank=True, related_name="journal")
-    namespace = models.ForeignKey(Namespace, models.PROTECT, null=True, blank=True, related_name="+")
+    kind = models.CharField(max_length=60)
+    # Every change of every STF is written here: indexes are few on purpose (see Meta).
+    run = models.ForeignKey(
+        Run, models.PROTECT, null=True, blank=True, related_name="journal", db_index=False
+    )
+    namespace = models.ForeignKey(
+        Namespace, models.PROTECT, null=True, blank=True, related_name="+", db_index=False
+    )
     actor = models.CharField(max_length=100, help_text="Who made the change")
     subject = models.CharField(
         max_length=255, blank=True, help_text="What it is about, e.g. an STF's file name"

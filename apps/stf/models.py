@@ -24,9 +24,10 @@ def _legal_pair() -> Q:
 class StfFile(models.Model):
     """One super time frame. Size, checksum and range are the DAQ's, taken as the file was written."""
 
-    run = models.ForeignKey(Run, models.PROTECT, related_name="stf_files")
+    # (run, sequence) is unique, so the run needs no index of its own.
+    run = models.ForeignKey(Run, models.PROTECT, related_name="stf_files", db_index=False)
     sequence = models.PositiveIntegerField(help_text="Position in the run, from 1")
-    stf_filename = models.CharField(max_length=250, unique=True)
+    stf_filename = models.CharField(max_length=250)
     file_url = models.CharField(max_length=1000, help_text="Where the exit buffer holds it")
     size_bytes = models.PositiveBigIntegerField()
     checksum = models.CharField(max_length=8, help_text="adler32, 8 hexadecimal digits")
@@ -55,6 +56,7 @@ class StfFile(models.Model):
         ordering = ["run", "sequence"]
         constraints = [
             models.UniqueConstraint(fields=["run", "sequence"], name="stf_sequence_unique"),
+            models.UniqueConstraint(fields=["stf_filename"], name="stf_filename_unique"),
             models.CheckConstraint(condition=Q(sequence__gte=1), name="stf_sequence_from_one"),
             models.CheckConstraint(
                 condition=Q(checksum__regex=r"^[0-9a-f]{8}$"), name="stf_checksum_adler32"
@@ -78,7 +80,8 @@ class StfFile(models.Model):
                 name="stf_releasable_only_when_registered",
             ),
             models.CheckConstraint(
-                condition=~Q(buffer="released") | Q(released_at__gte=F("releasable_at")),
+                condition=~Q(buffer="released")
+                | Q(released_at__isnull=False, released_at__gte=F("releasable_at")),
                 name="stf_released_after_releasable",
             ),
         ]
@@ -133,7 +136,8 @@ class Replica(models.Model):
     """The copy of an STF at an Echelon 1 site. Verified means: the bytes were read back there and their checksum is the
     DAQ's."""
 
-    stf = models.ForeignKey(StfFile, models.PROTECT, related_name="replicas")
+    # (stf, rse) is unique, so the STF needs no index of its own.
+    stf = models.ForeignKey(StfFile, models.PROTECT, related_name="replicas", db_index=False)
     rse = models.CharField(max_length=60)
     state = models.CharField(max_length=20, choices=ReplicaState, default=ReplicaState.REQUESTED)
     reason = models.TextField(blank=True, help_text="Last error, kept until it is verified")

@@ -8,6 +8,7 @@ from datetime import datetime
 from django.db import IntegrityError, transaction
 from psycopg.errors import UniqueViolation
 
+from apps.runs import journal
 from apps.runs.choices import SETTLED
 from apps.runs.errors import DomainError, NotFound
 from apps.runs.models import Run
@@ -62,7 +63,8 @@ def record_generated(run_number: int, stf: GeneratedStf) -> StfFile:
         if not isinstance(error.__cause__, UniqueViolation):
             raise
     known = StfFile.objects.select_for_update().filter(run=run, sequence=stf.sequence).first()
-    if known is None:
+    namesakes = StfFile.objects.filter(stf_filename=stf.stf_filename)
+    if known is None or namesakes.exclude(pk=known.pk).exists():
         raise DomainError(f"run {run_number}: the name {stf.stf_filename!r} belongs to another STF")
     if known.registration == Registration.FAILED:
         return _announce_again(known, stf)
@@ -78,4 +80,5 @@ def _announce_again(known: StfFile, stf: GeneratedStf) -> StfFile:
         setattr(known, field.name, getattr(stf, field.name))
     known.registration, known.registration_reason = Registration.GENERATED, ""
     known.save()
+    journal.record(journal.Change("stf_retried", run=known.run, subject=known.stf_filename))
     return known

@@ -37,8 +37,9 @@ def apply_replica_changes(run: Run, changes: Sequence[ReplicaChange]) -> None:
     DAQ may delete it.
     """
     wanted = {change.replica_id: change for change in changes}
+    # The STFs are locked with their copies: of two writers that verify a copy each, the second must see both.
     replicas = list(
-        Replica.objects.select_for_update(of=("self",))
+        Replica.objects.select_for_update(of=("self", "stf"))
         .select_related("stf")
         .filter(pk__in=wanted)
         .exclude(state=ReplicaState.VERIFIED)
@@ -67,16 +68,16 @@ def apply_replica_changes(run: Run, changes: Sequence[ReplicaChange]) -> None:
 
 def _apply(replica: Replica, change: ReplicaChange, now: datetime) -> str | None:
     """Set the replica's fields; the kind of the journal entry it is worth, if any."""
-    news = (replica.state, replica.reason) != (change.state, change.reason)
     replica.state = change.state
     if change.state == ReplicaState.VERIFIED:
         replica.verified_at, replica.reason, replica.retry_at = now, "", None
         return "stf_replicated"
     if change.state == ReplicaState.FAILED:
+        # A copy that fails for the same reason again, after a retry, is no news: it would fill the journal.
+        news = replica.reason != change.reason
         replica.reason = change.reason
         replica.attempts += 1
         replica.retry_at = now + min(RETRY_MOST, RETRY_FIRST * 2 ** min(replica.attempts - 1, 10))
-        # A copy that fails for the same reason again is no news: it would fill the journal.
         return "stf_replica_failed" if news else None
     return None
 

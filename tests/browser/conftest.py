@@ -1,0 +1,117 @@
+"""A real web process on the test database, and a real browser to look at it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any, TypeVar
+from urllib.error import URLError
+
+import pytest
+from django.conf import settings
+from django.db import connection
+from playwright.sync_api import Browser, sync_playwright
+
+from apps.agents.bus.relay import sequence
+from services.ports import free_port
+
+PATIENCE = 20.0
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+T = TypeVar("T")
+
+
+class Web:
+    """The web process; it can be killed and started again at the same address."""
+
+    def __init__(self, log: Path) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start and wait until it answers."""
+        database = connection.settings_dict
+        address = f"{database['HOST']}:{database['PORT']}/{database['NAME']}"
+        environment = os.environ | {
+            "DATABASE_URL": f"postgresql://{database['USER']}:{database['PASSWORD']}@{address}",
+            "DJANGO_SETTINGS_MODULE": os.environ["DJANGO_SETTINGS_MODULE"],
+        }
+        command = [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(self.port)]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*command, "swf_site.asgi:application"],
+                cwd=settings.BASE_DIR,
+                env=environment,
+                stdout=log,
+                stderr=log,
+            )
+        deadline = monotonic() + PATIENCE
+        while not self._answers():
+            if monotonic() > deadline or self._process.poll() is not None:
+                raise RuntimeError(f"the web process does not answer: {self._log.read_text()}")
+            sleep(0.1)
+
+    def kill(self) -> None:
+        """End it without a word."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+
+    def _answers(self) -> bool:
+        try:
+            return urllib.request.urlopen(f"{self.url}/healthz", timeout=1).status == 200
+        except (URLError, OSError):
+            return False
+
+
+@pytest.fixture
+def web(transactional_db: None, tmp_path: Path) -> Iterator[Web]:
+    process = Web(tmp_path / "web.log")
+    process.start()
+    yield process
+    process.kill()
+
+
+@pytest.fixture
+def browser(web: Web) -> Iterator[Browser]:
+    """Chromium. It ends before the database is emptied: Django does not talk to it while Playwright's loop runs."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("chromium is missing: apt-get install chromium")
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[Callable[..., Any]]:
+    """Calls a function in a thread of its own, as other processes do, and numbers what it wrote, as the relay does."""
+
+    def call(function: Callable[..., T], *arguments: Any, **named: Any) -> T:
+        try:
+            result = function(*arguments, **named)
+            while sequence():
+                pass
+            return result
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        yield lambda function, *arguments, **named: executor.submit(call, function, *arguments, **named).result()
