@@ -6,6 +6,7 @@ tests' own one. What the caller's shell says about other engines is forgotten on
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import tempfile
@@ -23,6 +24,7 @@ for _name in ("BROKER_URL", "ACTIVEMQ_HOST"):
     os.environ.pop(_name, None)
 os.environ["SWF_TRANSFER"] = "posix"  # in milliseconds; the tests of XRootD switch over
 os.environ["SWF_HOME"] = tempfile.mkdtemp(prefix="swf-test-")
+atexit.register(shutil.rmtree, os.environ["SWF_HOME"], ignore_errors=True)
 os.environ["SECRET_KEY"] = "for tests only"
 
 
@@ -49,14 +51,10 @@ class Engines:
 
 @pytest.fixture(scope="session")
 def engines() -> Iterator[Engines]:
-    """All engines; the home goes with them at the end of the session."""
-    home = default_home()
-    running = Engines(home)
-    try:
-        yield running
-    finally:
-        running.stop()
-        shutil.rmtree(home, ignore_errors=True)
+    """All engines; stopped at the end of the session."""
+    running = Engines(default_home())
+    yield running
+    running.stop()
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from django.db.models import Count, DateTimeField, F, Func, Max, Min, QuerySet, Value
 from django.db.models.fields.json import KT
@@ -102,6 +103,11 @@ def journal() -> QuerySet[JournalEntry]:
 def entries_after(position: int, *, limit: int) -> list[JournalEntry]:
     """The next entries for a follower that has seen everything up to `position`, in order of position."""
     return list(journal().filter(position__gt=position)[:limit])
+
+
+def is_in_journal(msg_id: UUID) -> bool:
+    """Whether the message of this id is an entry of this installation's own journal."""
+    return JournalEntry.objects.filter(msg_id=msg_id).exists()
 
 
 def newest_position() -> int:

@@ -142,7 +142,7 @@ class Replica(models.Model):
     state = models.CharField(max_length=20, choices=ReplicaState, default=ReplicaState.REQUESTED)
     reason = models.TextField(blank=True, help_text="Last error, kept until it is verified")
     attempts = models.PositiveSmallIntegerField(default=0, help_text="Failures so far")
-    retry_at = models.DateTimeField(null=True, blank=True)
+    retry_at = models.DateTimeField(null=True, blank=True, help_text="Not to be looked at before")
     requested_at = models.DateTimeField(default=timezone.now)
     verified_at = models.DateTimeField(null=True, blank=True)
 

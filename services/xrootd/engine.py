@@ -24,11 +24,13 @@ LINGER_SECONDS = 5.0
 # A Unix socket's path has room for 107 bytes, and XRootD adds some of its own.
 LONGEST_ADMIN_PATH = 85
 
-# XRootD cannot bind to one address: it listens on all and lets nobody in but this machine.
+# XRootD cannot bind to one address: it listens on all and lets nobody in but this machine. `dnr`, though the names of
+# addresses interest nobody: without it a client is known now as localhost, now as 127.0.0.1, and a third-party copy
+# whose two ends disagree on that waits for its authorization until it expires.
 CONFIGURATION = """\
 all.role server
 xrd.port {port}
-xrd.network nodnr
+xrd.network dnr
 xrd.allow host 127.0.0.1
 xrd.allow host localhost
 all.export /

@@ -92,7 +92,6 @@ USE_I18N = False
 
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-STATIC_ROOT = SWF_HOME / "static"
 # Files are served straight from the source tree, so that a new checkout needs no collection step.
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False

@@ -14,7 +14,11 @@ pytestmark = pytest.mark.django_db
 
 def test_an_agent_tells_what_it_waits_for(client: Client) -> None:
     services.beat(
-        "data", agent_type="data", started_at=timezone.now(), waiting_for="Rucio is away", counters={"registered": 7}
+        "data",
+        agent_type="data",
+        started_at=timezone.now(),
+        waiting_for="Rucio is away",
+        counters={"registered": 7},
     )
 
     answer = client.get("/api/systemagents/data/").json()

@@ -17,7 +17,9 @@ DOCUMENTS = dict(documents([agent_spec(name) for name in AGENTS]))
 
 @pytest.mark.parametrize("name", sorted(DOCUMENTS))
 def test_the_document_in_the_repository_is_current(name: str) -> None:
-    assert (DIRECTORY / name).read_text() == DOCUMENTS[name], "run `manage.py write_schemas` and commit docs/messages"
+    assert (DIRECTORY / name).read_text() == DOCUMENTS[name], (
+        "run `manage.py write_schemas` and commit docs/messages"
+    )
 
 
 def test_no_document_is_left_over() -> None:

@@ -20,7 +20,8 @@ from django.db import connection
 from playwright.sync_api import Browser, sync_playwright
 
 from apps.agents.bus.relay import sequence
-from services.ports import free_port
+from services.base import default_home
+from services.ports import port
 
 PATIENCE = 20.0
 FLAGS = [
@@ -39,7 +40,7 @@ class Web:
     """The web process; it can be killed and started again at the same address."""
 
     def __init__(self, log: Path) -> None:
-        self.port = free_port()
+        self.port = port(default_home(), "web")
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
@@ -114,4 +115,6 @@ def elsewhere() -> Iterator[Callable[..., Any]]:
             connection.close()
 
     with ThreadPoolExecutor(max_workers=1) as executor:
-        yield lambda function, *arguments, **named: executor.submit(call, function, *arguments, **named).result()
+        yield lambda function, *arguments, **named: executor.submit(
+            call, function, *arguments, **named
+        ).result()

@@ -57,7 +57,9 @@ def done(page: Page, stage: str) -> Any:
 
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_page_is_readable(browser: Browser, web: Web, elsewhere: Elsewhere, scheme: Any, width: int) -> None:
+def test_every_page_is_readable(
+    browser: Browser, web: Web, elsewhere: Elsewhere, scheme: Any, width: int
+) -> None:
     number = elsewhere(an_incomplete_run).run_number
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page = context.new_page()

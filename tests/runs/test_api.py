@@ -41,11 +41,15 @@ def test_the_journal_is_followed_by_position(client: Client) -> None:
     seen, following = [], True
     while following:
         after = seen[-1] if seen else 0
-        rows = client.get("/api/journal/", {"after": after, "limit": 3, "run": run.run_number}).json()["results"]
+        rows = client.get("/api/journal/", {"after": after, "limit": 3, "run": run.run_number}).json()[
+            "results"
+        ]
         seen += [row["position"] for row in rows]
         following = bool(rows)
 
-    assert seen == list(JournalEntry.objects.filter(run=run).order_by("position").values_list("position", flat=True))
+    assert seen == list(
+        JournalEntry.objects.filter(run=run).order_by("position").values_list("position", flat=True)
+    )
 
 
 def test_entries_without_a_position_are_not_shown_yet(client: Client) -> None:

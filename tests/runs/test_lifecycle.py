@@ -161,7 +161,7 @@ def test_a_verdict_is_taken_only_where_the_table_has_the_move(
 def test_a_forced_close_needs_name_and_reason(by: str, reason: str) -> None:
     run = ended(a_running_run(), count=3)
 
-    with pytest.raises(DomainError, match="needs a name .* and a reason"):
+    with pytest.raises(DomainError, match=r"needs a name .* and a reason"):
         services.force_close(run.run_number, by=by, reason=reason, proof=PROOF)
 
 

@@ -1,4 +1,4 @@
-"""Whatever is said of a run, in any order and as often as may be: its lifecycle stays on the table, its journal tells all."""
+"""Whatever is said of a run, in any order and however often: its lifecycle stays on the table, its journal tells all."""
 
 from __future__ import annotations
 

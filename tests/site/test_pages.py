@@ -23,7 +23,17 @@ from apps.stf.choices import ReplicaState
 from apps.stf.models import StfFile
 from swf_site.pages.run_state import pipeline, run_state
 from swf_site.templatetags.swf import lasting, size
-from tests.factories import a_run, a_running_run, an_stf, change_replicas, ended, generated, kinds, registered, verified
+from tests.factories import (
+    a_run,
+    a_running_run,
+    an_stf,
+    change_replicas,
+    ended,
+    generated,
+    kinds,
+    registered,
+    verified,
+)
 from tests.queries import queries_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("exit_buffer")]
@@ -92,7 +102,9 @@ def test_agents_are_told_in_words(client: Client, waiting_for: str, age: timedel
 
 def test_a_run_that_waits_for_an_agent_says_so(client: Client) -> None:
     run = a_running_run()
-    agents.beat("data", agent_type="data", started_at=timezone.now(), waiting_for="Rucio is away", counters={})
+    agents.beat(
+        "data", agent_type="data", started_at=timezone.now(), waiting_for="Rucio is away", counters={}
+    )
 
     assert "data waits: Rucio is away" in text(client.get(f"/runs/{run.run_number}/"))
 
@@ -253,9 +265,14 @@ def test_pages_bring_no_foreign_hosts_and_no_inline_code(client: Client) -> None
         page = client.get(path)
         html = page.content.decode()
 
-        assert "script-src" in page["Content-Security-Policy"] or "default-src 'self'" in page["Content-Security-Policy"]
+        assert (
+            "script-src" in page["Content-Security-Policy"]
+            or "default-src 'self'" in page["Content-Security-Policy"]
+        )
         assert not re.search(r"""(?:src|href|action)=["'](?:https?:)?//""", html), path
-        assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]*(?:src=|application/json))", html), path
+        assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]*(?:src=|application/json))", html), (
+            path
+        )
 
 
 def test_every_model_is_in_the_admin_and_its_list_opens(admin_client: Client) -> None:
@@ -274,7 +291,9 @@ def test_the_journal_is_read_only_in_the_admin(admin_client: Client) -> None:
 
     assert admin_client.get(f"/admin/runs/journalentry/{entry.pk}/change/").status_code == 200
     assert admin_client.post(f"/admin/runs/journalentry/{entry.pk}/change/", {"kind": "x"}).status_code == 403
-    assert admin_client.post(f"/admin/runs/journalentry/{entry.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert (
+        admin_client.post(f"/admin/runs/journalentry/{entry.pk}/delete/", {"post": "yes"}).status_code == 403
+    )
     assert admin_client.get("/admin/runs/journalentry/add/").status_code == 403
 
 
@@ -317,14 +336,16 @@ def test_a_relay_that_is_away_is_noticed(client: Client, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(
-    ("number", "words"), [(0, "0 B"), (999, "999 B"), (1870, "1.87 kB"), (25_040_000, "25.0 MB"), (2e12, "2.00 TB")]
+    ("number", "words"),
+    [(0, "0 B"), (999, "999 B"), (1870, "1.87 kB"), (25_040_000, "25.0 MB"), (2e12, "2.00 TB")],
 )
 def test_sizes(number: float, words: str) -> None:
     assert size(number) == words
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(-3, "0 s"), (59.9, "59 s"), (185, "3 min 5 s"), (7800, "2 h 10 min"), (356_400, "4 d 3 h")]
+    ("seconds", "words"),
+    [(-3, "0 s"), (59.9, "59 s"), (185, "3 min 5 s"), (7800, "2 h 10 min"), (356_400, "4 d 3 h")],
 )
 def test_lengths_of_time(seconds: float, words: str) -> None:
     assert lasting(timedelta(seconds=seconds)) == words

@@ -22,7 +22,11 @@ def test_an_stf_is_shown_with_every_facet_and_its_copies(client: Client, exit_bu
 
     answer = client.get(f"/api/stf-files/{stf.stf_filename}/").json()
 
-    assert (answer["registration"], answer["buffer"], answer["checksum"]) == ("registered", "held", stf.checksum)
+    assert (answer["registration"], answer["buffer"], answer["checksum"]) == (
+        "registered",
+        "held",
+        stf.checksum,
+    )
     copies = {copy["rse"]: (copy["state"], copy["reason"]) for copy in answer["replicas"]}
     assert copies == {"E1_BNL": ("verified", ""), "E1_JLAB": ("failed", "no space left")}
     assert next(copy for copy in answer["replicas"] if copy["rse"] == "E1_BNL")["verified_at"]

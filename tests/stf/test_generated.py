@@ -65,7 +65,7 @@ def test_a_name_that_belongs_to_another_sequence_is_refused() -> None:
     run = a_running_run()
     an_stf(run, stf_filename="one.stf")
 
-    with pytest.raises(DomainError, match="the name 'one.stf' belongs to another STF"):
+    with pytest.raises(DomainError, match=r"the name 'one\.stf' belongs to another STF"):
         an_stf(run, 2, stf_filename="one.stf")
 
 
@@ -87,7 +87,7 @@ def test_a_failed_one_is_not_announced_anew_under_the_name_of_another() -> None:
     failed = an_stf(run, 2)
     services.mark_registration_failed(run, {failed.pk: "the file is truncated"})
 
-    with pytest.raises(DomainError, match="the name 'one.stf' belongs to another STF"):
+    with pytest.raises(DomainError, match=r"the name 'one\.stf' belongs to another STF"):
         an_stf(run, 2, stf_filename="one.stf")
 
 

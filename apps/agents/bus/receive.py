@@ -6,8 +6,7 @@ import logging
 from typing import Any
 from uuid import UUID
 
-from django.db import Error as DatabaseError
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 
 from apps.runs import journal
 from apps.runs.errors import DomainError, RetryableError
@@ -32,7 +31,7 @@ def receive(agent: AgentSpec, body: Any, *, delivery_id: UUID) -> Message | None
         The message when its handler has run, now or before; None when it was parked or is not this agent's.
 
     Raises:
-        RetryableError, DatabaseError: it could not be handled now; deliver it again later.
+        RetryableError, OperationalError, InterfaceError: it could not be handled now; deliver it again later.
     """
     try:
         message = parse(body, fallback_id=delivery_id)
@@ -45,8 +44,10 @@ def receive(agent: AgentSpec, body: Any, *, delivery_id: UUID) -> Message | None
     if attempt.finished:
         return message
     if attempt.number > services.MAX_ATTEMPTS:
-        reason = f"given up after {services.MAX_ATTEMPTS} attempts, each of which ended its worker or failed"
-        _park(agent, body, reason, message.msg_id)
+        last = attempt.last_failure or "it ended its worker"
+        _park(
+            agent, body, f"given up after {services.MAX_ATTEMPTS} attempts; the last: {last}", message.msg_id
+        )
         return None
     handler = agent.handlers.get(type(message))
     if handler is None:
@@ -64,12 +65,17 @@ def receive(agent: AgentSpec, body: Any, *, delivery_id: UUID) -> Message | None
         except DomainError as error:
             _park(agent, body, str(error), message.msg_id)
             return None
-        except (DatabaseError, RetryableError):
+        except (OperationalError, InterfaceError):
+            raise
+        except RetryableError as error:
+            services.note_failure(agent.name, message.msg_id, str(error))
             raise
         except Exception as error:
             # A handler's bug: tried again, in case it depends on the moment, and parked when it does not.
             log.exception("%s failed on %s %s", agent.name, message.msg_type, message.msg_id)
-            raise RetryableError(f"{type(error).__name__}: {error}") from error
+            reason = f"{type(error).__name__}: {error}"
+            services.note_failure(agent.name, message.msg_id, reason)
+            raise RetryableError(reason) from error
     return message
 
 

@@ -15,14 +15,21 @@ from uuid_utils.compat import uuid7
 
 SCHEMA_VERSION = 1
 
+# Bounds are those of the database's columns: what cannot be stored is refused by name, before anything is tried.
+MOST_INT, MOST_BIGINT = 2**31 - 1, 2**63 - 1
+
+Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+Name = Annotated[Text, Field(max_length=100)]
 Checksum = Annotated[str, Field(pattern=r"^[0-9a-f]{8}$", description="adler32, 8 hexadecimal digits")]
-Sequence = Annotated[int, Field(ge=1, description="Position of the STF in its run, from 1")]
-Bytes = Annotated[int, Field(ge=0)]
+Sequence = Annotated[int, Field(ge=1, le=MOST_INT, description="Position of the STF in its run, from 1")]
+Count = Annotated[int, Field(ge=0, le=MOST_INT)]
+Bytes = Annotated[int, Field(ge=0, le=MOST_BIGINT)]
+TfNumber = Annotated[int, Field(ge=0, le=MOST_BIGINT)]
 # Run ids travel as strings in the existing system; a number is accepted too.
 RunId = Annotated[
     str,
     BeforeValidator(lambda value: str(value) if isinstance(value, int) else value),
-    Field(pattern=r"^\d+$", description="The run number, as a string"),
+    Field(pattern=r"^[0-9]{1,18}$", description="The run number, as a string"),
 ]
 
 
@@ -40,8 +47,8 @@ class Message(BaseModel):
     correlation_id: UUID | None = Field(None, description="msg_id of the message that all this began with")
     causation_id: UUID | None = Field(None, description="msg_id of the message that led to this one")
     stream_sequence: int | None = Field(None, description="Counts this sender's entries in this run from 1")
-    namespace: str = ""
-    sender: str = ""
+    namespace: Name = ""
+    sender: Name = ""
     timestamp: str = Field("", description="As occurred_at; the existing system's name for it")
     run_id: RunId | None = None
     execution_id: str | None = None
@@ -74,8 +81,8 @@ class RunWorkflow(Message):
 class ControlMessage(RunMessage):
     """What an operator wants of a run."""
 
-    reason: str = ""
-    requested_by: str = ""
+    reason: Text = ""
+    requested_by: Text = ""
 
 
 class PauseWorkflow(ControlMessage):
@@ -130,8 +137,8 @@ class ResumeRun(CoreStateMessage):
 class EndRun(RunMessage):
     meaning = "Datataking has ended. Sent again with another count, it corrects the first."
     msg_type: Literal["end_run"] = "end_run"
-    total_stf_files: Annotated[int, Field(ge=0, description="How many STFs the DAQ made in this run")]
-    reason: str = ""
+    total_stf_files: Annotated[Count, Field(description="How many STFs the DAQ made in this run")]
+    reason: Text = ""
     aborted: bool = False
 
 
@@ -140,11 +147,13 @@ class StfMessage(RunMessage):
 
     filename: Annotated[str, Field(min_length=1, max_length=250, pattern=r"^[A-Za-z0-9._-]+$")]
     sequence: Sequence
-    file_url: Annotated[str, Field(min_length=1, description="Where the exit buffer holds it")]
+    file_url: Annotated[
+        Text, Field(min_length=1, max_length=1000, description="Where the exit buffer holds it")
+    ]
     size_bytes: Bytes
     checksum: Checksum
-    tf_first: int | None = None
-    tf_count: int | None = None
+    tf_first: TfNumber | None = None
+    tf_count: Count | None = None
     state: str
     substate: str
     start: datetime | None = None

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from itertools import groupby
+from pathlib import Path
 
 from django.conf import settings
 from django.utils import timezone
 
 from apps.stf import selectors, services
 from apps.stf.choices import ReplicaState
-from apps.stf.models import Replica
+from apps.stf.container.checksum import adler32_file
+from apps.stf.models import Replica, StfFile
 from apps.stf.services import ReplicaChange
 
 from .rucio import CopyState, Rucio
@@ -37,10 +38,9 @@ class Follower:
         """Look after the oldest unverified copies. Never asks for more at once: Rucio sets the pace."""
         replicas = selectors.unverified_replicas(now=timezone.now(), limit=MOST_REPLICAS)
         self._let_retry([replica for replica in replicas if replica.state == ReplicaState.FAILED])
-        for _, group in groupby(
-            sorted(replicas, key=lambda replica: replica.stf.run_id), key=lambda replica: replica.stf.run_id
-        ):
-            self._follow_run(list(group))
+        followed = [replica for replica in replicas if replica.state != ReplicaState.FAILED]
+        for of_run in _by_run(followed):
+            self._follow_run(of_run)
         return False
 
     def withdraw(self) -> bool:
@@ -65,8 +65,8 @@ class Follower:
         for replica in replicas:
             state = now[replica.pk]
             if state == ReplicaState.FAILED:
-                reason = reasons[replica.rse].get(replica.stf.stf_filename, "Rucio gives no reason")
-                changes.append(ReplicaChange(replica.pk, state, reason))
+                said = reasons[replica.rse].get(replica.stf.stf_filename, "Rucio gives no reason")
+                changes.append(ReplicaChange(replica.pk, state, what_is_wrong_at_e0(replica.stf) or said))
             elif state != replica.state:
                 changes.append(ReplicaChange(replica.pk, state))
         if changes:
@@ -77,11 +77,35 @@ class Follower:
 
     def _let_retry(self, failed: Sequence[Replica]) -> None:
         """Copies whose pause is over: their rule is asked to try again, and they are followed anew."""
-        by_rule = defaultdict(list)
-        for replica in failed:
-            by_rule[replica.stf.run.dataset.rules[replica.rse]].append(replica)
-        for rule_id, replicas in by_rule.items():
-            self._rucio.retry(rule_id)
+        for of_run in _by_run(failed):
+            rules = of_run[0].stf.run.dataset.rules
+            for rse in sorted({replica.rse for replica in of_run}):
+                self._rucio.retry(rules[rse])
             services.apply_replica_changes(
-                replicas[0].stf.run, [ReplicaChange(r.pk, ReplicaState.REQUESTED) for r in replicas]
+                of_run[0].stf.run,
+                [ReplicaChange(replica.pk, ReplicaState.REQUESTED, replica.reason) for replica in of_run],
             )
+
+
+def what_is_wrong_at_e0(stf: StfFile) -> str:
+    """What has become of the file in the exit buffer since its checksum was taken; empty when it is as it was.
+
+    Asked only after a copy failed: so the reason says whether the source is to blame.
+    """
+    try:
+        size = Path(stf.file_url).stat().st_size
+        if size != stf.size_bytes:
+            return f"{stf.file_url} has {size} bytes, stf_gen said {stf.size_bytes}"
+        checksum = adler32_file(Path(stf.file_url))
+    except OSError as error:
+        return f"{stf.file_url} cannot be read: {error.strerror}"
+    if checksum != stf.checksum:
+        return f"{stf.file_url} was altered: its adler32 is {checksum}, stf_gen said {stf.checksum}"
+    return ""
+
+
+def _by_run(replicas: Sequence[Replica]) -> list[list[Replica]]:
+    def run(replica: Replica) -> int:
+        return replica.stf.run_id
+
+    return [list(group) for _, group in groupby(sorted(replicas, key=run), key=run)]

@@ -7,6 +7,7 @@ from django.utils import timezone
 from apps.runs import services as runs
 from apps.runs.core_states import CoreState, is_legal, pair_name
 from apps.runs.errors import DomainError
+from apps.runs.selectors import is_in_journal
 from apps.stf import services as stf_services
 
 from ..bus import schemas
@@ -48,7 +49,13 @@ def stf_was_generated(message: schemas.StfGen) -> None:
 
 
 def run_has_ended(message: schemas.EndRun) -> None:
-    """The count is known, or corrected; a repetition changes nothing."""
+    """The count is known, or corrected; a repetition changes nothing.
+
+    What comes out of our own journal was done before it was written there. Done again, it would take back whatever was
+    said since, and that would be said again: two corrections in a row would chase each other for ever.
+    """
+    if is_in_journal(message.msg_id):
+        return
     runs.end_run(
         message.run_number,
         total_stf_files=message.total_stf_files,

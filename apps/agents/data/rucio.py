@@ -19,7 +19,7 @@ from rucio.common import exception as rucio_errors
 
 from apps.runs.errors import RetryableError
 
-CALL_SECONDS = 30
+CALL_SECONDS = 15
 # The generic schema of Rucio takes at most 1000 items in a list.
 MOST_FILES = 500
 ACTIVITY = "T0 Export"

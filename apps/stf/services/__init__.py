@@ -4,7 +4,7 @@ from .buffer import mark_released, mark_withdrawn
 from .closeout import evaluate, force_close
 from .dataset import close_dataset, open_dataset
 from .generated import GeneratedStf, record_generated
-from .registration import mark_registered, mark_registration_failed, retry_registration
+from .registration import mark_registered, mark_registration_failed, retry_failed, retry_registration
 from .replication import ReplicaChange, apply_replica_changes
 
 __all__ = [
@@ -20,5 +20,6 @@ __all__ = [
     "mark_withdrawn",
     "open_dataset",
     "record_generated",
+    "retry_failed",
     "retry_registration",
 ]

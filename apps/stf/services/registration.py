@@ -11,7 +11,7 @@ from apps.runs import journal
 from apps.runs.errors import DomainError
 from apps.runs.models import Run
 
-from ..choices import Registration
+from ..choices import Registration, ReplicaState
 from ..messages import stf_fields
 from ..models import Dataset, Replica, StfFile
 
@@ -82,3 +82,21 @@ def retry_registration(stf: StfFile) -> None:
     if not changed:
         raise DomainError(f"{stf} is {stf.registration}: only a failed registration can be tried again")
     journal.record(journal.Change("stf_retried", run=stf.run, subject=stf.stf_filename))
+
+
+@transaction.atomic
+def retry_failed(run: Run, *, by: str) -> int:
+    """Let everything of a run that has failed be tried again now: registrations, and copies before their pause is over.
+
+    Returns:
+        How many registrations and copies that were.
+    """
+    registrations = StfFile.objects.filter(run=run, registration=Registration.FAILED).update(
+        registration=Registration.GENERATED, registration_reason=""
+    )
+    copies = Replica.objects.filter(stf__run=run, state=ReplicaState.FAILED).update(retry_at=timezone.now())
+    with journal.on_behalf_of(by):
+        journal.record(
+            journal.Change("run_retried", run=run, payload={"registrations": registrations, "copies": copies})
+        )
+    return registrations + copies

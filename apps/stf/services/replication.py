@@ -18,6 +18,8 @@ from ..models import Replica, StfFile
 
 RETRY_FIRST = timedelta(seconds=10)
 RETRY_MOST = timedelta(minutes=10)
+# Rucio needs a moment to take up a copy that it was asked to try again; until then it still calls it failed.
+TAKE_UP = timedelta(seconds=5)
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,8 @@ def _apply(replica: Replica, change: ReplicaChange, now: datetime) -> str | None
         replica.attempts += 1
         replica.retry_at = now + min(RETRY_MOST, RETRY_FIRST * 2 ** min(replica.attempts - 1, 10))
         return "stf_replica_failed" if news else None
+    if change.state == ReplicaState.REQUESTED:
+        replica.retry_at = now + TAKE_UP
     return None
 
 

@@ -1,0 +1,320 @@
+"""A message in the hands of an agent: handled once, or parked once, as it came, with a reason one can act on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from apps.agents.bus.agent import AgentSpec
+from apps.agents.bus.receive import receive
+from apps.agents.bus.schemas import PauseWorkflow, StfGen
+from apps.agents.models import DaqCheckpoint, DeadLetter, InboundMessage
+from apps.agents.registry import agent_spec
+from apps.runs.errors import RetryableError
+from apps.runs.models import JournalEntry, Run
+from apps.runs.services import control_run
+from apps.stf import services as stfs
+from apps.stf.models import StfFile
+from tests.factories import a_run, a_running_run, ended, kinds
+from tests.messages import a_message
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("exit_buffer")]
+
+DATA, DAQSIM = agent_spec("data"), agent_spec("daqsim")
+DELIVERY = UUID("018f3f2e-0000-7000-8000-000000000001")
+
+
+def give(agent: AgentSpec, body: Any, *, delivery_id: UUID = DELIVERY) -> DeadLetter | None:
+    """Deliver a message; the dead letter if it was parked."""
+    receive(agent, body, delivery_id=delivery_id)
+    return DeadLetter.objects.first()
+
+
+def an_stf_gen(run: Run, **changes: Any) -> dict[str, Any]:
+    return a_message("stf_gen", **{"run_id": str(run.run_number), **changes})
+
+
+def parked(agent: AgentSpec, body: Any) -> str:
+    """The reason for which the message is parked: once, as it came, however often it is delivered."""
+    letters = []
+    for _ in range(3):
+        letters.append(give(agent, body))
+    [letter] = DeadLetter.objects.all()
+    assert letters == [letter] * 3
+    assert letter.body == (body if isinstance(body, str) else json.dumps(body))
+    assert JournalEntry.objects.filter(kind="message_parked").count() == 1
+    assert not StfFile.objects.exists()
+    return letter.reason
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ([1, 2], "a message is a JSON object, this is list: [1, 2]"),
+        ("{'msg_type'", "a message is a JSON object, this is str: \"{'msg_type'\""),
+        (None, "a message is a JSON object, this is NoneType: None"),
+        ({}, "msg_type is missing or no text: None"),
+        ({"msg_type": 7}, "msg_type is missing or no text: 7"),
+        ({"msg_type": "stf_gem"}, "msg_type 'stf_gem' is not in the vocabulary, did you mean 'stf_gen'?"),
+        ({"msg_type": "zzz"}, "msg_type 'zzz' is not in the vocabulary"),
+        ({"msg_type": "x" * 500}, f"msg_type '{'x' * 500}' is not in the vocabulary"),
+    ],
+)
+@pytest.mark.parametrize("agent", [DATA, DAQSIM], ids=["data", "daqsim"])
+def test_what_is_no_message_is_parked(agent: AgentSpec, body: Any, reason: str) -> None:
+    assert parked(agent, body) == reason
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"sequence": ...}, "sequence: Field required"),
+        ({"sequence": "one"}, "sequence = 'one': Input should be a valid integer"),
+        ({"sequence": 0}, "sequence = 0: Input should be greater than or equal to 1"),
+        ({"sequence": 2**31}, f"sequence = {2**31}: Input should be less than or equal to {2**31 - 1}"),
+        ({"size_bytes": -1}, "size_bytes = -1: Input should be greater than or equal to 0"),
+        ({"size_bytes": 2**63}, f"size_bytes = {2**63}: Input should be less than or equal to {2**63 - 1}"),
+        ({"checksum": "ABC"}, "checksum = 'ABC': String should match pattern"),
+        ({"filename": "../../etc/passwd"}, "filename = '../../etc/passwd': String should match pattern"),
+        ({"filename": None}, "filename = None: Input should be a valid string"),
+        ({"file_url": "x" * 1001}, "file_url = 'xxx"),
+        ({"file_url": "/a\0b"}, "file_url = '/a\\x00b': "),
+        ({"tf_count": 2**31}, f"tf_count = {2**31}: Input should be less than or equal to"),
+        ({"run_id": "ten"}, "run_id = 'ten': String should match pattern"),
+        ({"run_id": "9" * 30}, f"run_id = '{'9' * 30}': String should match pattern"),
+        ({"run_id": ...}, "run_id: Field required"),
+        ({"msg_id": "seven"}, "msg_id = 'seven': Input should be a valid UUID"),
+        ({"start": "yesterday"}, "start = 'yesterday': Input should be a valid datetime"),
+    ],
+)
+def test_a_wrong_field_is_named_with_its_value(changes: dict[str, Any], reason: str) -> None:
+    body = an_stf_gen(a_running_run(), **changes)
+
+    assert parked(DATA, body).startswith(f"stf_gen: {reason}")
+
+
+def test_every_wrong_field_is_named_at_once() -> None:
+    reason = parked(DATA, an_stf_gen(a_running_run(), sequence="one", checksum=7))
+
+    assert "sequence = 'one'" in reason
+    assert "checksum = 7" in reason
+
+
+def test_an_stf_for_an_unknown_run_is_parked() -> None:
+    assert parked(DATA, a_message("stf_gen", run_id="7")) == "there is no run 7"
+
+
+def test_an_stf_for_a_closed_run_is_parked_with_the_way_out() -> None:
+    run = ended(a_running_run(), count=3)
+    stfs.force_close(run.run_number, by="ann", reason="no more to come")
+    body = an_stf_gen(run)
+    reason = give(DATA, body).reason  # type: ignore[union-attr]
+
+    assert reason.startswith(f"run {run.run_number} is closed: it takes no more STFs; a corrected end_run")
+
+
+def test_a_known_sequence_with_other_bytes_is_parked_with_both_values() -> None:
+    run = a_running_run()
+    give(DATA, an_stf_gen(run))
+    letter = give(DATA, an_stf_gen(run, checksum="00000001"))
+
+    assert letter is not None
+    assert "sequence 1 is taken by another file: checksum='00000001' (known: '0a1b2c3d')" in letter.reason
+    assert StfFile.objects.get().checksum == "0a1b2c3d"
+
+
+@pytest.mark.parametrize(
+    ("pair", "named"), [(("off", "physics"), "off/physics"), (("cosmics", ""), "cosmics"), (("", ""), "")]
+)
+def test_an_illegal_core_state_is_parked(pair: tuple[str, str], named: str) -> None:
+    reason = parked(DATA, an_stf_gen(a_running_run(), state=pair[0], substate=pair[1]))
+
+    assert reason.startswith(f"stf_gen: state and substate {named} are no legal pair; states are off,")
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (a_message("run_workflow", workflow_name="slow"), "workflow 'slow' is unknown; there are"),
+        (a_message("run_workflow", config="../secret.toml"), "workflow '../secret.toml' is unknown"),
+        (a_message("run_workflow", params={"stf_cuont": 3}), "unknown key, did you mean"),
+        (a_message("run_workflow", params={"stf_count": 0}), "stf_count = 0: should be greater than"),
+        (
+            a_message("run_workflow", params={"size_bytes": 100}),
+            "stf.size_bytes = 100: an STF of 100 TFs has",
+        ),
+        (a_message("run_workflow", run_id="7"), "there is no run 7"),
+        (a_message("run_workflow", namespace="x" * 101), "namespace = 'xxx"),
+        (a_message("pause_workflow", run_id="7"), "the DAQ has no run 7"),
+    ],
+)
+def test_a_wish_that_the_daq_cannot_grant_is_parked(body: dict[str, Any], reason: str) -> None:
+    assert reason in parked(DAQSIM, body)
+    assert not Run.objects.exists()
+
+
+def test_nothing_else_stops_because_of_a_bad_message() -> None:
+    run = a_running_run()
+    give(DATA, an_stf_gen(run, sequence="one"))
+    give(DATA, an_stf_gen(run))
+
+    assert StfFile.objects.get().sequence == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["not\0text", "\ud800", {"msg_type": "a\0b"}, {"msg_type": "\ud800"}, {"msg_type": "stf_gen", "\0": 1}],
+)
+def test_what_a_database_cannot_store_is_parked_all_the_same(body: Any) -> None:
+    receive(DATA, body, delivery_id=DELIVERY)
+
+    assert DeadLetter.objects.count() == 1
+
+
+def test_a_message_has_one_effect_however_often_it_is_delivered() -> None:
+    run = a_running_run()
+    body = an_stf_gen(run)
+    for _ in range(3):
+        message = receive(DATA, body, delivery_id=uuid4())
+        assert isinstance(message, StfGen)
+
+    assert StfFile.objects.count() == 1
+    [inbound] = InboundMessage.objects.all()
+    assert (inbound.agent, inbound.outcome, inbound.attempts) == ("data", "done", 1)
+    assert inbound.run_number == run.run_number
+
+
+def test_a_message_without_id_is_known_by_its_delivery() -> None:
+    body = an_stf_gen(a_running_run(), msg_id=...)
+    for _ in range(2):
+        receive(DATA, body, delivery_id=DELIVERY)
+
+    assert InboundMessage.objects.get().msg_id == DELIVERY
+
+
+def test_a_message_for_somebody_else_is_ignored() -> None:
+    give(DATA, a_message("stf_releasable"))
+
+    assert InboundMessage.objects.get().outcome == "ignored"
+    assert not DeadLetter.objects.exists()
+
+
+def test_each_agent_handles_a_message_by_itself() -> None:
+    run = a_run()
+    body = a_message("run_workflow", run_id=run.run_number)
+    for agent in (DATA, DAQSIM):
+        receive(agent, body, delivery_id=DELIVERY)
+
+    assert DaqCheckpoint.objects.get().run == run
+    assert set(InboundMessage.objects.values_list("agent", "outcome")) == {
+        ("data", "ignored"),
+        ("daqsim", "done"),
+    }
+
+
+def test_what_follows_from_a_message_says_so() -> None:
+    body = a_message("run_workflow", sender="ann", namespace="mine")
+    receive(DAQSIM, body, delivery_id=DELIVERY)
+
+    entry = JournalEntry.objects.get(kind="run_workflow")
+    assert (str(entry.causation_id), str(entry.correlation_id)) == (body["msg_id"], body["msg_id"])
+    assert (entry.actor, entry.run.execution.executed_by, entry.run.namespace.name) == ("ann", "ann", "mine")  # type: ignore[union-attr]
+
+
+def test_two_corrections_in_a_row_settle_at_the_last() -> None:
+    """What the data agent says itself comes back to it; it must not undo what was said since."""
+    run = ended(a_running_run(), count=10)
+    seen = set()
+    for count in (12, 13):
+        receive(DATA, a_message("end_run", run_id=run.run_number, total_stf_files=count), delivery_id=uuid4())
+    for _ in range(3):
+        for entry in run.journal.filter(kind="end_run").exclude(pk__in=seen):
+            seen.add(entry.pk)
+            body = a_message("end_run", run_id=run.run_number, msg_id=str(entry.msg_id), **_count(entry))
+            receive(DATA, body, delivery_id=uuid4())
+
+    run.refresh_from_db()
+    assert run.expected_stf_count == 13
+    assert kinds(run, "end_run") == ["end_run"] * 3
+
+
+def _count(entry: JournalEntry) -> dict[str, int]:
+    return {"total_stf_files": entry.payload["total_stf_files"]}
+
+
+def an_agent(handler: Callable[[Any], None]) -> AgentSpec:
+    """An agent of one handler."""
+    return AgentSpec("odd", "TEST", "for tests", handlers={PauseWorkflow: handler}, loops=())
+
+
+def a_bug(message: PauseWorkflow) -> None:
+    """Writes, then fails."""
+    control_run(message.run_number, "stop", by="odd")
+    raise ZeroDivisionError("a bug")
+
+
+def test_a_handler_that_fails_is_tried_five_times_and_leaves_nothing(transactional_db: None) -> None:
+    run = a_running_run()
+    body = a_message("pause_workflow", run_id=run.run_number)
+    for attempt in range(1, 6):
+        with pytest.raises(RetryableError, match="ZeroDivisionError: a bug"):
+            receive(an_agent(a_bug), body, delivery_id=DELIVERY)
+        assert InboundMessage.objects.get().attempts == attempt
+        assert not DeadLetter.objects.exists()
+    letter = give(an_agent(a_bug), body)
+
+    assert letter is not None
+    assert letter.reason == "given up after 5 attempts; the last: ZeroDivisionError: a bug"
+    assert InboundMessage.objects.get().outcome == "parked"
+    assert kinds(run, "stop_workflow") == []
+    give(an_agent(a_bug), body)
+    assert DeadLetter.objects.count() == 1
+
+
+def refused_by_the_database(message: PauseWorkflow) -> None:
+    Run.objects.filter(run_number=message.run_number).update(lifecycle="lost")
+
+
+def test_what_the_database_refuses_is_tried_five_times_too(transactional_db: None) -> None:
+    body = a_message("pause_workflow", run_id=a_running_run().run_number)
+    for _ in range(5):
+        with pytest.raises(RetryableError, match="IntegrityError"):
+            receive(an_agent(refused_by_the_database), body, delivery_id=DELIVERY)
+    letter = give(an_agent(refused_by_the_database), body)
+
+    assert letter is not None
+    assert "given up after 5 attempts; the last: IntegrityError: new row" in letter.reason
+
+
+def test_a_worker_that_dies_in_its_handler_has_its_attempt_counted(transactional_db: None) -> None:
+    def killed(message: PauseWorkflow) -> None:
+        raise SystemExit
+
+    body = a_message("pause_workflow", run_id=a_running_run().run_number)
+    for _ in range(5):
+        with pytest.raises(SystemExit):
+            receive(an_agent(killed), body, delivery_id=DELIVERY)
+    letter = give(an_agent(killed), body)
+
+    assert letter is not None
+    assert letter.reason == "given up after 5 attempts; the last: it ended its worker"
+
+
+def test_a_message_whose_needs_are_away_goes_back_and_is_handled_later() -> None:
+    away = [True]
+
+    def handler(message: PauseWorkflow) -> None:
+        if away:
+            raise RetryableError("Rucio is away")
+
+    body = a_message("pause_workflow", run_id=a_running_run().run_number)
+    with pytest.raises(RetryableError, match="Rucio is away"):
+        receive(an_agent(handler), body, delivery_id=DELIVERY)
+    away.clear()
+    receive(an_agent(handler), body, delivery_id=DELIVERY)
+
+    assert InboundMessage.objects.get().outcome == "done"

@@ -1,0 +1,44 @@
+"""A sample of every message on the bus, as an agent from elsewhere would send it: the least that is valid."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+_RUN = {"run_id": "100010"}
+_STATE = {**_RUN, "state": "run", "substate": "physics"}
+_STF = {
+    **_STATE,
+    "filename": "swf.100010.000001.stf",
+    "sequence": 1,
+    "file_url": "/buffer/swf.100010.000001.stf",
+    "size_bytes": 2000,
+    "checksum": "0a1b2c3d",
+}
+
+SAMPLES: dict[str, dict[str, Any]] = {
+    "run_workflow": {"workflow_name": "fast"},
+    "pause_workflow": _RUN,
+    "resume_workflow": _RUN,
+    "stop_workflow": _RUN,
+    "abort_workflow": _RUN,
+    "run_imminent": {**_RUN, "state": "beam", "substate": "not_ready"},
+    "start_run": _STATE,
+    "pause_run": {**_RUN, "state": "run", "substate": "standby"},
+    "resume_run": _STATE,
+    "end_run": {**_RUN, "total_stf_files": 3},
+    "stf_gen": _STF,
+    "stf_ready": {**_STF, "dataset": "group.daq:swf.100010.run"},
+    "stf_failed": {**_STF, "reason": "the file is truncated"},
+    "stf_replicated": {**_STF, "rse": "E1_BNL"},
+    "stf_replica_failed": {**_STF, "rse": "E1_BNL", "reason": "no space left"},
+    "stf_releasable": _STF,
+    "stf_released": _STF,
+    "run_closed": {**_RUN, "state": "closed"},
+}
+
+
+def a_message(msg_type: str, /, **changes: Any) -> dict[str, Any]:
+    """The sample of this type with an id of its own; a change to `...` takes the field out."""
+    body = {"msg_type": msg_type, "msg_id": str(uuid4()), **SAMPLES[msg_type], **changes}
+    return {name: value for name, value in body.items() if value is not ...}
