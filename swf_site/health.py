@@ -58,7 +58,9 @@ def _relay() -> str:
     late = timezone.now() - oldest if oldest else None
     if late is None or late < RELAY_IS_LATE:
         return ""
-    return f"journal entries wait for {late.total_seconds():.0f} s: is the relay up? ./swf-testbed status-local"
+    return (
+        f"journal entries wait for {late.total_seconds():.0f} s: is the relay up? ./swf-testbed status-local"
+    )
 
 
 CHECKS: dict[str, Callable[[], str]] = {

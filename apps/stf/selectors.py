@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, F, Max, Q, QuerySet, Sum
+from django.db.models import Count, Exists, F, Max, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
 from apps.runs.models import Run
@@ -187,6 +187,13 @@ class StfCell:
     reason: str
     buffer: str
     replicas: dict[str, tuple[str, str]]
+
+
+def has_failed(run: Run) -> bool:
+    """Whether any registration or copy of a run stands as failed."""
+    copies = Replica.objects.filter(stf=OuterRef("pk"), state=ReplicaState.FAILED)
+    failed = Q(registration=Registration.FAILED) | Q(Exists(copies))
+    return run.stf_files.filter(failed, buffer=BufferState.HELD).exists()
 
 
 def last_sequence(run: Run) -> int:

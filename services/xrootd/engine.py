@@ -37,7 +37,7 @@ all.export /
 oss.localroot {root}
 all.adminpath {admin}
 all.pidpath {admin}
-ofs.tpc ttl 60 60 xfr 12 pgm {xrdcp} --server
+ofs.tpc ttl 10 20 xfr 12 pgm {xrdcp} --server
 ofs.chkpnt disable
 xrootd.chksum max 2 adler32
 xrootd.async off

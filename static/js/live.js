@@ -16,6 +16,7 @@ const GIVE_UP = new Set([4400, 4404]);
  * @param {string} path of the WebSocket
  * @param {number} cursor the position the page was made at
  * @param {{events: (events: object[]) => void, snapshot: (content: object) => void}} page what to do with news
+ * @returns {() => void} asks for a snapshot, where events do not tell enough
  */
 export function follow(path, cursor, page) {
   const scheme = location.protocol === "https:" ? "wss:" : "ws:";
@@ -27,7 +28,7 @@ export function follow(path, cursor, page) {
 
   function connect() {
     clearTimeout(timer);
-    socket = new WebSocket(`${scheme}//${location.host}${path}?cursor=${cursor}`);
+    socket = new WebSocket(`${scheme}//${location.host}${path}?cursor=${cursor ?? ""}`);
     socket.addEventListener("open", () => {
       heard = Date.now();
       look();
@@ -49,7 +50,7 @@ export function follow(path, cursor, page) {
     } else if (frame.type === "snapshot") {
       page.snapshot(frame.content);
     } else {
-      const fresh = frame.events.filter((event) => event.position > cursor);
+      const fresh = frame.events.filter((event) => cursor === null || event.position > cursor);
       if (fresh.length) page.events(fresh);
     }
     cursor = frame.position;
@@ -77,6 +78,11 @@ export function follow(path, cursor, page) {
   };
   document.addEventListener("visibilitychange", comeBack);
   window.addEventListener("online", comeBack);
+  return () => {
+    cursor = null;
+    retry = RETRY_FIRST;
+    socket.close();
+  };
 }
 
 function show(state, words) {

@@ -61,8 +61,6 @@ export class RunModel {
       this.fail(sequence, this.stages.findIndex((stage) => stage.kind === "stf_ready"), reason);
     } else if (event.kind === "stf_replica_failed") {
       this.fail(sequence, this.stages.findIndex((stage) => stage.rse === rse), `${rse}: ${reason}`);
-    } else if (event.kind === "stf_retried") {
-      this.set(sequence, this.stages.findIndex((stage) => stage.kind === "stf_ready"), UNDER_WAY);
     }
   }
 

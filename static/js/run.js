@@ -17,15 +17,19 @@ const parts = `/runs/${root.dataset.run}/parts/`;
 const soon = refresher(parts, { pause: 300 });
 const later = refresher(parts, { pause: 2500 });
 
+// These change cells without naming them.
+const CALL_FOR_SNAPSHOT = new Set(["stf_retried", "run_retried"]);
+
 function draw() {
   drawPipeline(strip, model);
   map.draw();
 }
 
-follow(`/ws/live/runs/${root.dataset.run}/`, Number(root.dataset.cursor), {
+const resync = follow(`/ws/live/runs/${root.dataset.run}/`, Number(root.dataset.cursor), {
   events(events) {
     for (const event of events) model.apply(event);
     draw();
+    if (events.some((event) => CALL_FOR_SNAPSHOT.has(event.kind))) resync();
     if (events.some((event) => !ofEveryStf.has(event.kind))) soon();
     else later();
   },

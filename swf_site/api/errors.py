@@ -29,8 +29,6 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
     return _problem(status, str(getattr(error, "detail", error)), headers)
 
 
-def _problem(
-    status: HTTPStatus, detail: str, headers: dict[str, str] | None = None, **more: Any
-) -> Response:
+def _problem(status: HTTPStatus, detail: str, headers: dict[str, str] | None = None, **more: Any) -> Response:
     body = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail, **more}
     return Response(body, status=status.value, headers=headers, content_type=CONTENT_TYPE)

@@ -2,48 +2,57 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, get_args
 
 from django.contrib import messages
 from django.contrib.admin.views.decorators import staff_member_required
-from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_POST
 
 from apps.runs.errors import DomainError
+from apps.runs.selectors import get_run
 from apps.runs.services import Control, control_run
-from apps.stf.services import force_close
+from apps.stf.services import force_close, retry_failed
 
 CONTROLS: tuple[Control, ...] = get_args(Control)
 
 
-@require_POST
-@staff_member_required
-def control(request: HttpRequest, run_number: int, wish: Control) -> HttpResponse:
+def _action(act: Callable[..., str]) -> Callable[..., HttpResponse]:
+    """A POST by staff that does something with a run and says in words what, on the run's page."""
+
+    @require_POST
+    @staff_member_required
+    @wraps(act)
+    def view(request: HttpRequest, run_number: int, **named: Any) -> HttpResponse:
+        who, why = request.user.get_username(), request.POST.get("reason", "").strip()
+        try:
+            messages.success(request, act(run_number, by=who, reason=why, **named))
+        except DomainError as error:
+            messages.error(request, str(error))
+        return redirect("run", run_number=run_number)
+
+    return view
+
+
+@_action
+def control(run_number: int, *, by: str, reason: str, wish: Control) -> str:
     """Ask the DAQ to pause, resume, stop or abort."""
-    try:
-        control_run(run_number, wish, by=_who(request), reason=request.POST.get("reason", "").strip())
-    except DomainError as error:
-        messages.error(request, str(error))
-    else:
-        messages.success(request, f"The DAQ has been asked to {wish} run {run_number}.")
-    return redirect("run", run_number=run_number)
+    control_run(run_number, wish, by=by, reason=reason)
+    return f"The DAQ has been asked to {wish} run {run_number}."
 
 
-@require_POST
-@staff_member_required
-def force(request: HttpRequest, run_number: int) -> HttpResponse:
+@_action
+def retry(run_number: int, *, by: str, reason: str) -> str:
+    """Try failed registrations and copies again, once their cause is mended."""
+    tried = retry_failed(get_run(run_number), by=by)
+    return f"{tried} failed registrations and copies are tried again."
+
+
+@_action
+def force(run_number: int, *, by: str, reason: str) -> str:
     """Close an incomplete run; the reason stays with it."""
-    try:
-        force_close(run_number, by=_who(request), reason=request.POST.get("reason", "").strip())
-    except DomainError as error:
-        messages.error(request, str(error))
-    else:
-        messages.success(request, f"Run {run_number} has been closed by force.")
-    return redirect("run", run_number=run_number)
-
-
-def _who(request: HttpRequest) -> str:
-    user = request.user
-    return user.get_username() if isinstance(user, User) else ""
+    force_close(run_number, by=by, reason=reason)
+    return f"Run {run_number} has been closed by force."

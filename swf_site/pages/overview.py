@@ -48,7 +48,9 @@ def _view(agent: SystemAgent, now: datetime) -> AgentView:
     if agent.operational_state == OperationalState.EXITED:
         return AgentView(agent, "Exited", "grey", "was stopped")
     if now - agent.last_heartbeat > SILENT_AFTER:
-        return AgentView(agent, "Silent", "red", "sends no heartbeat: see its log, ./swf-testbed status-local")
+        return AgentView(
+            agent, "Silent", "red", "sends no heartbeat: see its log, ./swf-testbed status-local"
+        )
     if agent.status != AgentStatus.OK:
         colour = "red" if agent.status == AgentStatus.ERROR else "amber"
         return AgentView(agent, agent.get_status_display(), colour, agent.description)

@@ -11,6 +11,7 @@ from apps.runs.errors import NotFound
 from apps.runs.models import Run
 from apps.runs.selectors import get_run, newest_position
 from apps.stf.models import CloseoutProof, Dataset
+from apps.stf.selectors import has_failed
 
 from . import overview
 from .run_state import pipeline, run_state
@@ -55,6 +56,7 @@ def _parts(request: HttpRequest, run: Run) -> dict[str, object]:
         "may_act": request.user.is_staff,
         "takes_data": run.lifecycle in TAKING_DATA,
         "paused": run.lifecycle == RunLifecycle.PAUSED,
+        "may_retry": not settled and has_failed(run),
         "may_force": run.lifecycle in AWAITING_CLOSEOUT,
         "settled": settled,
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path, register_converter
 
-from .actions import CONTROLS, control, force
+from .actions import CONTROLS, control, force, retry
 from .agents import agents_page
 from .home import home
 from .run import run_page, run_parts
@@ -31,6 +31,7 @@ urlpatterns = [
     path("runs/<int:run_number>/", run_page, name="run"),
     path("runs/<int:run_number>/parts/", run_parts, name="run-parts"),
     path("runs/<int:run_number>/stfs/", stfs_page, name="stfs"),
+    path("runs/<int:run_number>/retry/", retry, name="retry"),
     path("runs/<int:run_number>/force-close/", force, name="force-close"),
     path("runs/<int:run_number>/<control:wish>/", control, name="control"),
 ]

@@ -35,7 +35,8 @@ _WORDS: dict[str, tuple[Tone, str]] = {
     "dataset_closed": ("quiet", "Dataset {subject} is closed"),
     "stf_failed": ("bad", "{subject} cannot be registered: {reason}"),
     "stf_replica_failed": ("bad", "Copy of {subject} to {rse} failed: {reason}"),
-    "stf_retried": ("info", "{subject} is registered once more"),
+    "stf_retried": ("info", "{subject} is tried again"),
+    "run_retried": ("info", "Tried again: {registrations} registrations, {copies} copies"),
     "transition_refused": ("bad", "Refused, {facet}: {reason}"),
 }
 

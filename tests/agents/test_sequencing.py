@@ -52,7 +52,8 @@ class Writer:
         return visible
 
     def close(self) -> None:
-        self._in_thread(connection.close)
+        # Not `connection.close`: that would be the connection of the calling thread.
+        self._in_thread(lambda: connection.close())
         self._thread.shutdown()
 
     def _record(self) -> int:
@@ -126,7 +127,7 @@ class Interleavings(RuleBasedStateMachine):
 
 
 def test_a_follower_misses_nothing_whatever_the_order_of_commits() -> None:
-    explore(Interleavings)
+    explore(Interleavings, examples=60, steps=30)
 
 
 def test_an_entry_that_commits_late_comes_after_those_that_were_seen() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 from urllib.parse import urlsplit
@@ -32,11 +33,12 @@ def copy_third_party(source: str, target: str, draft: str, size: int, adler32: s
     server, path = _split(target)
     command = ["xrdcp", "--tpc", "only", "--force", "--nopbar", "--cksum", f"adler32:{adler32}"]
     try:
-        _run([*command, source, f"root://{server}/{draft}"], START_SECONDS + size / SLOWEST_BYTES_PER_SECOND)
+        _run([*command, source, f"root://{server}/{draft}"], _patience(size))
         _run(["xrdfs", server, "mv", draft, path], START_SECONDS)
     except CopyError as error:
         # xrdcp leaves a bad destination behind, whatever its options promise.
-        subprocess.run(["xrdfs", server, "rm", draft], capture_output=True, env=_environment(), check=False)
+        with contextlib.suppress(CopyError):
+            _run(["xrdfs", server, "rm", draft], START_SECONDS)
         _blame_source(source, size, adler32)
         raise CopyError(f"destination not written: {error}") from error
 
@@ -44,7 +46,10 @@ def copy_third_party(source: str, target: str, draft: str, size: int, adler32: s
 def _blame_source(source: str, size: int, adler32: str) -> None:
     """Read the source through its server and raise if it is the culprit: xrdcp does not say which end differs."""
     reading = subprocess.Popen(
-        ["xrdcp", "--silent", source, "-"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_environment()
+        ["timeout", str(_patience(size)), "xrdcp", "--silent", source, "-"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=_environment(),
     )
     with reading:
         read, found = pump(reading.stdout, None)
@@ -65,6 +70,11 @@ def _run(command: list[str], seconds: float) -> None:
         raise CopyError(f"{command[0]} was not done after {seconds:.0f} s") from error
     if done.returncode != 0:
         raise CopyError(f"{command[0]} said {_one_line(done.stderr or done.stdout)}")
+
+
+def _patience(size: int) -> float:
+    """Seconds after which a copy of `size` bytes hangs rather than works."""
+    return START_SECONDS + size / SLOWEST_BYTES_PER_SECOND
 
 
 def _environment() -> dict[str, str]:
