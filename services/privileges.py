@@ -54,7 +54,8 @@ def as_server_user(reach: Iterable[Path], *, write: bool = False, die_with_paren
     closed = next((path for path in reach if not _open_to_others(path)), None)
     if write or closed is not None:
         kept = "+" + _capability(closed, write=write)
-        words += ["--inh-caps", kept, "--ambient-caps", kept]
+        # Without this bit the change of user also takes the capability away from access(2), which initdb asks.
+        words += ["--securebits", "+no_setuid_fixup", "--inh-caps", kept, "--ambient-caps", kept]
     return words
 
 

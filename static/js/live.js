@@ -42,6 +42,8 @@ export function follow(path, cursor, page) {
   }
 
   function receive(frame) {
+    const seen = cursor;
+    cursor = frame.position;
     heard = Date.now();
     retry = RETRY_FIRST;
     if (frame.type === "ping") {
@@ -50,10 +52,9 @@ export function follow(path, cursor, page) {
     } else if (frame.type === "snapshot") {
       page.snapshot(frame.content);
     } else {
-      const fresh = frame.events.filter((event) => cursor === null || event.position > cursor);
+      const fresh = frame.events.filter((event) => seen === null || event.position > seen);
       if (fresh.length) page.events(fresh);
     }
-    cursor = frame.position;
     look();
   }
 

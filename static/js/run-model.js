@@ -11,6 +11,7 @@ export const DONE = "d";
 export const FAILED = "f";
 
 const RATE_SECONDS = 60;
+const LOST = new Set(["not sent", "registered but gone"]);
 
 export class RunModel {
   constructor(state) {
@@ -83,6 +84,7 @@ export class RunModel {
   /** The closeout has given up waiting: what an STF lacks is the first stage it is not through. */
   lack(missing) {
     for (const { sequence, kind, reason } of missing) {
+      if (!LOST.has(kind)) continue;
       const letters = this.letters(sequence) ?? [];
       if (letters.includes(FAILED)) continue;
       const nth = letters.findIndex((letter) => letter !== DONE);

@@ -19,6 +19,8 @@ from apps.stf.selectors import StfCell, counts_before, last_sequence, stf_cells
 # STFs drawn one by one. Older ones are only counted, unless they are not safe yet.
 DRAWN = 5_000
 RATE_SECONDS = 60
+# Kinds of missing STFs that show in no other way; the other kinds may mend by themselves, and their own states tell.
+LOST = {"not sent", "registered but gone"}
 
 # How far an STF has come in a stage.
 NOT_YET, UNDER_WAY, DONE, FAILED = ".wdf"
@@ -159,11 +161,12 @@ def _announced(run: Run) -> int:
 
 
 def _missing(run: Run) -> dict[int, str]:
-    """Kind and reason by sequence, once the closeout has given up waiting."""
+    """Kind and reason, by sequence, of what only the closeout knows to be lost, once it has given up waiting."""
     proof = CloseoutProof.objects.filter(run=run).first()
     if proof is None or run.lifecycle == RunLifecycle.ENDED:
         return {}
-    return {item["sequence"]: f"{item['kind']}: {item['reason']}" for item in proof.missing}
+    lost = (item for item in proof.missing if item["kind"] in LOST)
+    return {item["sequence"]: f"{item['kind']}: {item['reason']}" for item in lost}
 
 
 def _fail_next(letters: str) -> str:

@@ -144,6 +144,8 @@ CELERY_TIMEZONE = "UTC"
 # A message of a killed worker comes back after the visibility timeout. Tasks only write a row and wake a loop, so it is
 # seconds, not kombu's half hour.
 CELERY_BROKER_TRANSPORT_OPTIONS = {
+    # Without this, pgmq's client would go to DATABASE_URL, whatever the broker's address says.
+    "conn_string": CELERY_BROKER_URL.replace("pgmq://", "postgresql://", 1),
     "visibility_timeout": 8,
     "wait_time_seconds": 0,
     "polling_interval": 1,

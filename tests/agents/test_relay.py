@@ -29,9 +29,10 @@ DAQSIM = agent_spec("daqsim")
 
 def use_broker(monkeypatch: pytest.MonkeyPatch, url: str, **options: Any) -> None:
     """Let the publisher send to this broker."""
-    monkeypatch.setitem(app.conf.changes, "broker_write_url", url)
+    monkeypatch.setenv("CELERY_BROKER_WRITE_URL", url)
+    address = {"conn_string": url.replace("pgmq://", "postgresql://", 1)}
     monkeypatch.setitem(
-        app.conf.changes, "broker_transport_options", settings.CELERY_BROKER_TRANSPORT_OPTIONS | options
+        app.conf, "broker_transport_options", settings.CELERY_BROKER_TRANSPORT_OPTIONS | address | options
     )
 
 

@@ -88,4 +88,5 @@ def _split(url: str) -> tuple[str, str]:
 
 
 def _one_line(words: str) -> str:
-    return " ".join(words.split())[-500:]
+    """What a program said, fit for a database's text: XRootD ends its words with a NUL."""
+    return " ".join(words.replace("\0", " ").split())[-500:]
