@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 
 from apps.runs.live.feed import RELAY_IS_LATE, feed
+from apps.runs.live.listen import database_away
 from apps.runs.selectors import unsequenced_since
 
 
@@ -32,7 +33,7 @@ def _reason(check: Callable[[], str]) -> str:
     try:
         return check()
     except DatabaseError as error:
-        return f"the database does not answer: {str(error).strip()}"
+        return database_away(error)
 
 
 def _database() -> str:

@@ -25,6 +25,7 @@ export function follow(path, cursor, page) {
   let timer;
   let heard = Date.now();
   let waitsFor = "";
+  let refused = "";
 
   function connect() {
     clearTimeout(timer);
@@ -33,9 +34,13 @@ export function follow(path, cursor, page) {
       heard = Date.now();
       look();
     });
-    socket.addEventListener("message", (message) => receive(JSON.parse(message.data)));
+    socket.addEventListener("message", (message) => {
+      // What still comes while a line is being closed comes again on the next.
+      if (message.target.readyState === WebSocket.OPEN) receive(JSON.parse(message.data));
+    });
     socket.addEventListener("close", (event) => {
-      if (GIVE_UP.has(event.code)) return show("lost", event.reason || "No live feed for this page");
+      if (GIVE_UP.has(event.code)) refused = event.reason;
+      if (refused) return look();
       timer = setTimeout(connect, retry * (0.5 + Math.random()));
       retry = Math.min(retry * 2, RETRY_MOST);
     });
@@ -60,7 +65,9 @@ export function follow(path, cursor, page) {
 
   function look() {
     const silence = Date.now() - heard;
-    if (silence > SILENT_AFTER) {
+    if (refused) {
+      show("lost", refused);
+    } else if (silence > SILENT_AFTER) {
       show("lost", `No news for ${lasting(silence)}, trying again`);
       // A line that is dead without knowing it never closes by itself.
       if (socket.readyState === WebSocket.OPEN) socket.close();
@@ -75,7 +82,7 @@ export function follow(path, cursor, page) {
   connect();
   everySecond(look);
   const comeBack = () => {
-    if (!document.hidden && socket.readyState === WebSocket.CLOSED) connect();
+    if (!document.hidden && socket.readyState === WebSocket.CLOSED && !refused) connect();
   };
   document.addEventListener("visibilitychange", comeBack);
   window.addEventListener("online", comeBack);
@@ -90,5 +97,7 @@ function show(state, words) {
   const line = document.querySelector("[data-live]");
   const text = line.querySelector("[data-live-words]");
   line.dataset.state = state;
-  if (text.textContent !== words) text.textContent = words;
+  if (text.textContent === words) return;
+  text.textContent = words;
+  line.title = words;
 }

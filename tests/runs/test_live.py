@@ -55,7 +55,7 @@ def feed() -> Iterator[Feed]:
 
 
 @pytest.fixture(autouse=True)
-def layer(settings: Any) -> None:
+def layer() -> None:
     """A channel layer of this test's event loop."""
     channel_layers.backends = {}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from apps.runs import journal
@@ -44,9 +45,7 @@ def set_command(run_number: int, command: DaqCommand, reason: str) -> None:
 
 def enter(checkpoint: DaqCheckpoint, phase: DaqPhase, **fields: int) -> None:
     """Move to a phase, inside the transaction of what the phase begins with."""
-    moved = DaqCheckpoint.objects.filter(pk=checkpoint.pk, phase=checkpoint.phase).update(
-        phase=phase, phase_started_at=timezone.now(), **fields
-    )
+    moved = _as_read(checkpoint).update(phase=phase, phase_started_at=timezone.now(), **fields)
     if not moved:
         raise LostCheckpoint(f"run {checkpoint.run}: another process moved it on from {checkpoint.phase}")
 
@@ -58,9 +57,17 @@ def announce_stf(checkpoint: DaqCheckpoint, run: Run, message: dict[str, Any]) -
     A DAQ killed before this commit makes the same file again; one killed after it goes on with the next.
     """
     sequence = checkpoint.next_sequence
-    moved = DaqCheckpoint.objects.filter(pk=checkpoint.pk, next_sequence=sequence).update(
-        next_sequence=sequence + 1
-    )
+    moved = _as_read(checkpoint).update(next_sequence=sequence + 1)
     if not moved:
-        raise LostCheckpoint(f"run {run}: another process made STF {sequence}")
+        raise LostCheckpoint(f"run {run}: another process made STF {sequence} or left {checkpoint.phase}")
     journal.record(journal.Change("stf_gen", run=run, subject=message["filename"], payload=message))
+
+
+def _as_read(checkpoint: DaqCheckpoint) -> QuerySet[DaqCheckpoint]:
+    """The row, if it is where it was when it was read: not even once through the script and back in the same phase."""
+    return DaqCheckpoint.objects.filter(
+        pk=checkpoint.pk,
+        phase=checkpoint.phase,
+        phase_started_at=checkpoint.phase_started_at,
+        next_sequence=checkpoint.next_sequence,
+    )

@@ -130,6 +130,7 @@ class RunDriver:
     def _ending(self, checkpoint: DaqCheckpoint) -> None:
         if not self._time_is_up(checkpoint, self._daq["beam_not_ready_end_delay"]):
             return
+        clean_up(self._run)
         with transaction.atomic():
             checkpoints.enter(checkpoint, DaqPhase.DONE)
             runs.advance(self._run.run_number, AFTER_THE_RUN)

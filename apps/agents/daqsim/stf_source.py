@@ -7,6 +7,7 @@ import re
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
+from uuid import uuid4
 
 from django.conf import settings
 from isal.isal_zlib import adler32
@@ -18,6 +19,8 @@ from apps.stf.container.writer import StfSpec, write_stf
 # 2^16 bunch crossings at 98.5 MHz.
 TF_DURATION = timedelta(microseconds=665)
 BLOCK_BYTES = 4 << 20
+# Of a streamed file's own name; run, sequence and the suffix of a file in the making must fit before and after it.
+LONGEST_NAME = 180
 
 
 class StfSource(Protocol):
@@ -111,7 +114,7 @@ class DirectorySource:
     def make(self, sequence: int) -> dict[str, Any]:
         source = self._files[sequence - 1]
         # Names live for ever in Rucio: the run and sequence make that of a file streamed twice unique.
-        plain = re.sub(r"[^A-Za-z0-9._-]", "_", source.name)
+        plain = re.sub(r"[^A-Za-z0-9._-]", "_", source.name)[-LONGEST_NAME:]
         path = buffer_directory(self._run) / f"swf.{self._run.run_number}.{sequence:06d}.{plain}"
         try:
             size, checksum = _copy(source, path)
@@ -142,7 +145,7 @@ def files_to_stream(directory: Path) -> list[Path]:
 
 def _copy(source: Path, target: Path) -> tuple[int, str]:
     """Copy under a temporary name, then rename; size and adler32 of the bytes that were written."""
-    partial = target.with_name(f".{target.name}.part")
+    partial = target.with_name(f".{target.name}.{uuid4().hex}.part")
     size, value = 0, 1
     with source.open("rb") as reader, partial.open("wb") as writer:
         while block := reader.read(BLOCK_BYTES):
@@ -156,4 +159,5 @@ def _copy(source: Path, target: Path) -> tuple[int, str]:
 
 
 def _buffer_refuses(path: Path, error: OSError) -> RetryableError:
-    return RetryableError(f"the exit buffer does not take {path.name}: {error.strerror or error}")
+    what = ": ".join(str(part) for part in (error.strerror or error, error.filename) if part)
+    return RetryableError(f"the exit buffer does not take {path.name}: {what}")

@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from ..selectors import entries_after, newest_position, unsequenced_since
 from .channel import LIVE_CHANNEL
-from .listen import Listener
+from .listen import Listener, database_away
 from .payloads import LiveEvent, live_event
 
 GROUP = "live"
@@ -99,7 +99,7 @@ class Feed:
         try:
             oldest = unsequenced_since()
         except DatabaseError as error:
-            return f"the database does not answer: {error}"
+            return database_away(error)
         late = timezone.now() - oldest if oldest else timedelta()
         if late > RELAY_IS_LATE:
             return f"the relay is {late.total_seconds():.0f} s behind: is it up? ./swf-testbed status-local"

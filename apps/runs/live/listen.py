@@ -16,6 +16,12 @@ log = logging.getLogger(__name__)
 RECONNECT_SECONDS = 1.0
 
 
+def database_away(error: Exception) -> str:
+    """The reason to show while the database is away, in one line."""
+    said = str(error).strip() or type(error).__name__
+    return f"the database does not answer: {said.splitlines()[0]}"
+
+
 class Listener(threading.Thread):
     """Calls `heard(payload)` for every NOTIFY on a channel, over a connection of its own.
 
@@ -40,7 +46,7 @@ class Listener(threading.Thread):
             try:
                 self._listen()
             except (psycopg.Error, DatabaseError) as error:
-                self.waiting_for = f"the database does not answer: {str(error).strip()}"
+                self.waiting_for = database_away(error)
                 log.warning("%s: %s", self.name, self.waiting_for)
                 connection.close()  # the one `heard` used, as broken as ours
                 self._stopping.wait(RECONNECT_SECONDS)
