@@ -26,7 +26,8 @@ LONGEST_ADMIN_PATH = 85
 
 # XRootD cannot bind to one address: it listens on all and lets nobody in but this machine. `dnr`, though the names of
 # addresses interest nobody: without it a client is known now as localhost, now as 127.0.0.1, and a third-party copy
-# whose two ends disagree on that waits for its authorization until it expires.
+# whose two ends disagree on that waits for its authorization until it expires. No `persist`: its log is locked, and a
+# copy that outlives a killed server would hold the lock against the next one.
 CONFIGURATION = """\
 all.role server
 xrd.port {port}
@@ -39,6 +40,7 @@ all.adminpath {admin}
 all.pidpath {admin}
 ofs.tpc ttl 10 20 xfr 12 pgm {xrdcp} --server
 ofs.chkpnt disable
+ofs.persist off
 xrootd.chksum max 2 adler32
 xrootd.async off
 """

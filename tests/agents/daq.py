@@ -28,9 +28,9 @@ def a_daq_run(**overrides: Any) -> Run:
     return run
 
 
-def drive(run: Run, *, steps: int = MOST_STEPS) -> bool:
-    """Let a new driver take so many steps; whether the run is through its script."""
-    driver = RunDriver(run)
+def drive(run: Run, *, steps: int = MOST_STEPS, driver: RunDriver | None = None) -> bool:
+    """Let a driver, by default a new one, take so many steps; whether the run is through its script."""
+    driver = driver or RunDriver(run)
     return any(not driver.step() for _ in range(steps))
 
 

@@ -9,13 +9,14 @@ from pathlib import Path
 from django.conf import settings
 from django.utils import timezone
 
+from apps.runs.errors import RetryableError
 from apps.stf import selectors, services
 from apps.stf.choices import ReplicaState
 from apps.stf.container.checksum import adler32_file
 from apps.stf.models import Replica, StfFile
 from apps.stf.services import ReplicaChange
 
-from .rucio import CopyState, Rucio
+from .rucio import CopyState, RefusedByRucio, Rucio
 
 # The oldest are asked for first; asking for many more than can finish meanwhile only costs Rucio time.
 MOST_REPLICAS = 200
@@ -35,12 +36,20 @@ class Follower:
         self._rucio = rucio
 
     def follow(self) -> bool:
-        """Look after the oldest unverified copies. Never asks for more at once: Rucio sets the pace."""
-        replicas = selectors.unverified_replicas(now=timezone.now(), limit=MOST_REPLICAS)
-        self._let_retry([replica for replica in replicas if replica.state == ReplicaState.FAILED])
-        followed = [replica for replica in replicas if replica.state != ReplicaState.FAILED]
-        for of_run in _by_run(followed):
-            self._follow_run(of_run)
+        """Look after the oldest unverified copies. Never asks for more at once: Rucio sets the pace.
+
+        Raises:
+            RetryableError: Rucio is away, or refuses what is asked of some runs. The others are looked after.
+        """
+        refusals = []
+        for of_run in _by_run(selectors.unverified_replicas(now=timezone.now(), limit=MOST_REPLICAS)):
+            try:
+                self._let_retry([replica for replica in of_run if replica.state == ReplicaState.FAILED])
+                self._follow_run([replica for replica in of_run if replica.state != ReplicaState.FAILED])
+            except RefusedByRucio as refusal:
+                refusals.append(f"run {of_run[0].stf.run.run_number}: Rucio refuses: {refusal}")
+        if refusals:
+            raise RetryableError("; ".join(refusals))
         return False
 
     def withdraw(self) -> bool:
@@ -54,6 +63,8 @@ class Follower:
         return len(stfs) == MOST_REPLICAS
 
     def _follow_run(self, replicas: Sequence[Replica]) -> None:
+        if not replicas:
+            return
         dataset = replicas[0].stf.run.dataset
         states = self._rucio.copy_states(dataset.scope, {replica.stf.stf_filename for replica in replicas})
         now = {
@@ -76,15 +87,15 @@ class Follower:
         return {rse: self._rucio.failures(rules[rse]) for rse in rses}
 
     def _let_retry(self, failed: Sequence[Replica]) -> None:
-        """Copies whose pause is over: their rule is asked to try again, and they are followed anew."""
-        for of_run in _by_run(failed):
-            rules = of_run[0].stf.run.dataset.rules
-            for rse in sorted({replica.rse for replica in of_run}):
-                self._rucio.retry(rules[rse])
-            services.apply_replica_changes(
-                of_run[0].stf.run,
-                [ReplicaChange(replica.pk, ReplicaState.REQUESTED, replica.reason) for replica in of_run],
-            )
+        """Copies of a run whose pause is over: their rule is asked to try again, and they are followed anew."""
+        if not failed:
+            return
+        run = failed[0].stf.run
+        for rse in sorted({replica.rse for replica in failed}):
+            self._rucio.retry(run.dataset.rules[rse])
+        services.apply_replica_changes(
+            run, [ReplicaChange(replica.pk, ReplicaState.REQUESTED, replica.reason) for replica in failed]
+        )
 
 
 def what_is_wrong_at_e0(stf: StfFile) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 
@@ -33,7 +34,9 @@ class Registrar:
             lifecycle__in=[RunLifecycle.IMMINENT, RunLifecycle.RUNNING], dataset__isnull=True
         ).select_related("execution", "namespace")
         for run in coming:
-            self._open_dataset(run)
+            # A refusal is the run's own trouble: it is said of its first STF.
+            with suppress(RefusedByRucio):
+                self._open_dataset(run)
         waiting = selectors.to_register(limit=MOST_FILES)
         for _, stfs in groupby(sorted(waiting, key=lambda stf: stf.run_id), key=lambda stf: stf.run_id):
             self._register(list(stfs))
@@ -47,7 +50,12 @@ class Registrar:
         fit = [stf for stf in stfs if stf.pk not in unfit]
         if not fit:
             return
-        dataset = Dataset.objects.filter(run=run, is_open=True).first() or self._open_dataset(run)
+        try:
+            dataset = Dataset.objects.filter(run=run, is_open=True).first() or self._open_dataset(run)
+        except RefusedByRucio as refusal:
+            reason = f"Rucio refuses its dataset: {refusal}"
+            services.mark_registration_failed(run, {stf.pk: reason for stf in fit})
+            return
         try:
             self._register_in_rucio(dataset, fit)
         except RefusedByRucio as refusal:

@@ -19,7 +19,7 @@ from rich.text import Text
 from apps.agents.models import SystemAgent
 from apps.runs.choices import SETTLED, RunLifecycle
 from apps.runs.models import Run
-from apps.runs.selectors import get_run
+from apps.runs.selectors import expected_stfs, get_run
 from apps.stf.models import CloseoutProof
 from apps.stf.selectors import StageCounts, stage_counts
 
@@ -40,12 +40,7 @@ class Progress:
     @property
     def expected(self) -> int | None:
         """STFs to come in all, as far as it is known."""
-        if self.run.expected_stf_count is not None:
-            return self.run.expected_stf_count
-        daq = self.run.parameters["daq_state_machine"]
-        if daq["stf_count"] and daq["physics_period_count"] and not self.run.parameters["stf"]["from_dir"]:
-            return int(daq["stf_count"] * daq["physics_period_count"])
-        return None
+        return expected_stfs(self.run)
 
 
 def follow_run(run_number: int, *, timeout: float, as_json: bool) -> bool:

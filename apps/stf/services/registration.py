@@ -81,7 +81,11 @@ def retry_registration(stf: StfFile) -> None:
     )
     if not changed:
         raise DomainError(f"{stf} is {stf.registration}: only a failed registration can be tried again")
-    journal.record(journal.Change("stf_retried", run=stf.run, subject=stf.stf_filename))
+    journal.record(
+        journal.Change(
+            "stf_retried", run=stf.run, subject=stf.stf_filename, payload={"sequence": stf.sequence}
+        )
+    )
 
 
 @transaction.atomic
