@@ -19,6 +19,8 @@ from rich.table import Table
 
 from services.base import REPOSITORY, default_home
 from services.registry import compose_environment
+from swf_site.cli.home import current_home
+from swf_site.cli.supervisor import Supervisor
 
 PERCENTILES = (0.5, 0.95, 0.99)
 
@@ -63,8 +65,14 @@ def main(arguments: list[str]) -> int:
     """Measure a run and show the result; the exit status is 0 when the run closed with nothing missing."""
     options = _options(arguments)
     console = Console(stderr=True)
-    environment = {**os.environ, "SWF_TRANSFER": options.transfer}
+    environment = dict(os.environ)
+    if options.transfer:
+        environment["SWF_TRANSFER"] = options.transfer
     launcher = [sys.executable, "-m", "swf_site.cli"]
+    if options.transfer and Supervisor(current_home()).is_running():
+        raise SystemExit(
+            "--transfer is chosen when the testbed starts, and it runs already: ./swf-testbed stop-local"
+        )
     subprocess.run([*launcher, "start-local"], cwd=REPOSITORY, env=environment, stdout=sys.stderr, check=True)
     result = _measure(options, environment)
     console.print(_table(result))
@@ -86,7 +94,9 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--stf-count", type=int, default=300, metavar="N")
     parser.add_argument("--stf-size", type=int, default=100_000, metavar="BYTES")
     parser.add_argument("--rate", type=float, default=50.0, help="STF/s offered (default 50)")
-    parser.add_argument("--transfer", choices=["posix", "xrootd", "auto"], default="posix")
+    parser.add_argument(
+        "--transfer", choices=["posix", "xrootd", "auto"], help="how copies are made (a new start)"
+    )
     parser.add_argument("--stop", action="store_true", help="stop the testbed afterwards")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     return parser.parse_args(arguments)

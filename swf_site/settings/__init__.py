@@ -71,9 +71,10 @@ TEMPLATES = [
     },
 ]
 
+DATABASE_URL = env.text("DATABASE_URL")
 DATABASES = {
     "default": {
-        **env.database(env.text("DATABASE_URL")),
+        **env.database(DATABASE_URL),
         # Under ASGI a kept connection leaks with its thread. Agents keep theirs (`apps.agents.bus.loop`).
         "CONN_MAX_AGE": 0,
         "CONN_HEALTH_CHECKS": True,
@@ -130,7 +131,8 @@ CHANNEL_LAYERS = {
     "default": {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 1000}}
 }
 
-CELERY_BROKER_URL = env.text("BROKER_URL")
+# Unless another broker is named, the database is the broker as well.
+CELERY_BROKER_URL = env.text("BROKER_URL", "pgmq" + DATABASE_URL[DATABASE_URL.index(":") :])
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_TASK_SERIALIZER = "json"
@@ -163,4 +165,3 @@ SWF_E0_BUFFER = Path(env.text("SWF_E0_BUFFER", str(SWF_HOME / "storage" / "E0_BU
 SWF_E0_RSE = env.text("SWF_E0_RSE", "E0_BUFFER")
 SWF_SCOPE = env.text("SWF_SCOPE", "group.daq")
 SWF_NAMESPACE = env.text("SWF_NAMESPACE", "local")
-SWF_WEB_PORT = env.number("SWF_WEB_PORT", 8000)

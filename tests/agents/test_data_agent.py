@@ -287,6 +287,9 @@ class TestFollower:
         stf = run.stf_files.get(sequence=1)
         rucio.failing = {(stf.stf_filename, "E1_BNL"): "no space left"}
         rucio.make_copies()
+        follower.follow()
+        Replica.objects.filter(stf__run=other).update(state="requested", verified_at=None)
+        Replica.objects.filter(state="failed").update(retry_at=timezone.now())
         run.dataset.rules = dict.fromkeys(run.dataset.rules, "gone")
         run.dataset.save()
         with pytest.raises(RetryableError, match=f"run {run.run_number}: Rucio refuses: RuleNotFound: gone"):

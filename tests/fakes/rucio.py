@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from apps.agents.data.rucio import BufferFile, CopyState, RefusedByRucio
+from apps.agents.data.rucio import NO_REASON, BufferFile, CopyState, RefusedByRucio
 from apps.runs.errors import RetryableError
 
 
@@ -35,6 +35,7 @@ class FakeRucio:
         self._datasets: dict[str, _Dataset] = {}
         self._files: dict[str, BufferFile] = {}
         self._copies: dict[tuple[str, str], CopyState] = {}
+        self._failures: dict[tuple[str, str], str] = {}
 
     def open_dataset(self, scope: str, name: str, *, rses: Sequence[str], run_number: int) -> dict[str, str]:
         self._answer("open_dataset")
@@ -73,14 +74,9 @@ class FakeRucio:
         wanted = set(names)
         return {copy: state for copy, state in self._copies.items() if copy[0] in wanted}
 
-    def failures(self, rule_id: str) -> dict[str, str]:
-        self._answer("failures")
-        dataset, rse = self._rule(rule_id)
-        return {
-            name: self.failing.get((name, rse), "Rucio gives no reason")
-            for name in dataset.names
-            if self._copies[name, rse] == "failed"
-        }
+    def failure(self, scope: str, name: str, *, rse: str) -> str:
+        self._answer("failure")
+        return self._failures.get((name, rse), NO_REASON)
 
     def retry(self, rule_id: str) -> None:
         self._answer("retry")
@@ -100,6 +96,7 @@ class FakeRucio:
         for copy, state in self._copies.items():
             if state == "copying":
                 self._copies[copy] = "failed" if copy in self.failing else "available"
+        self._failures |= self.failing
 
     def is_open(self, name: str) -> bool:
         return self._datasets[name].is_open

@@ -53,12 +53,12 @@ def test_a_repeated_copy_replaces_the_first(copy: Copier, target: Path) -> None:
 
 
 def test_faults_of_the_source_are_told_apart(copy: Copier, source: Path, target: Path) -> None:
-    with pytest.raises(CopyError, match=f"^source file altered: adler32 {ADLER32}, expected 12345678$"):
+    with pytest.raises(CopyError, match=rf"^source file altered: adler32 {ADLER32}, expected 12345678$"):
         copy(adler32="12345678")
-    with pytest.raises(CopyError, match="^source file altered: 25600 bytes, expected 25601$"):
+    with pytest.raises(CopyError, match=r"^source file altered: 25600 bytes, expected 25601$"):
         copy(size=len(CONTENT) + 1)
     source.unlink()
-    with pytest.raises(CopyError, match=f"^source file missing: {source}$"):
+    with pytest.raises(CopyError, match=rf"^source file missing: {source}$"):
         copy()
     assert not target.exists()
 
@@ -81,12 +81,12 @@ def test_damage_at_the_destination_is_seen(
     # The disk changes a byte after it was written: what is read back differs.
     monkeypatch.setattr(copying.os, "fsync", damage)
     monkeypatch.setattr(copying, "_sync_directory", lambda _path: None)
-    with pytest.raises(CopyError, match="^destination damaged in writing: adler32 "):
+    with pytest.raises(CopyError, match=r"^destination damaged in writing: adler32 "):
         copy()
     assert not target.exists()
 
 
 def test_a_destination_that_cannot_be_written_is_named(copy: Copier, tmp_path: Path) -> None:
     (tmp_path / "site").write_text("in the way")
-    with pytest.raises(CopyError, match="^destination not written: "):
+    with pytest.raises(CopyError, match=r"^destination not written: "):
         copy()

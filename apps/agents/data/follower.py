@@ -71,20 +71,18 @@ class Follower:
             replica.pk: _STATES[states.get((replica.stf.stf_filename, replica.rse), "absent")]
             for replica in replicas
         }
-        reasons = self._reasons(dataset.rules, {r.rse for r in replicas if now[r.pk] == ReplicaState.FAILED})
         changes = []
         for replica in replicas:
             state = now[replica.pk]
             if state == ReplicaState.FAILED:
-                said = reasons[replica.rse].get(replica.stf.stf_filename, "Rucio gives no reason")
-                changes.append(ReplicaChange(replica.pk, state, what_is_wrong_at_e0(replica.stf) or said))
+                reason = what_is_wrong_at_e0(replica.stf) or self._rucio.failure(
+                    dataset.scope, replica.stf.stf_filename, rse=replica.rse
+                )
+                changes.append(ReplicaChange(replica.pk, state, reason))
             elif state != replica.state:
                 changes.append(ReplicaChange(replica.pk, state))
         if changes:
             services.apply_replica_changes(dataset.run, changes)
-
-    def _reasons(self, rules: dict[str, str], rses: set[str]) -> dict[str, dict[str, str]]:
-        return {rse: self._rucio.failures(rules[rse]) for rse in rses}
 
     def _let_retry(self, failed: Sequence[Replica]) -> None:
         """Copies of a run whose pause is over: their rule is asked to try again, and they are followed anew."""

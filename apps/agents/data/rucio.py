@@ -23,6 +23,7 @@ CALL_SECONDS = 15
 # The generic schema of Rucio takes at most 1000 items in a list.
 MOST_FILES = 500
 ACTIVITY = "T0 Export"
+NO_REASON = "Rucio gives no reason"
 
 CopyState = Literal["available", "copying", "failed", "absent"]
 _COPY_STATES: dict[str, CopyState] = {"AVAILABLE": "available", "COPYING": "copying", "UNAVAILABLE": "failed"}
@@ -118,14 +119,17 @@ class Rucio:
                 for rse, state in replica["states"].items()
             }
 
-    def failures(self, rule_id: str) -> dict[str, str]:
-        """Why copies of this rule are stuck: the reason by file name."""
+    def failure(self, scope: str, name: str, *, rse: str) -> str:
+        """Why the copy of this file to `rse` failed last.
+
+        The analysis of a rule would tell of all its files at once, but only that they failed.
+        """
         with _translated():
-            analysis = self._client().examine_replication_rule(rule_id)
-        rule_error = analysis.get("rule_error") or "Rucio gives no reason"
-        return {
-            transfer["name"]: transfer.get("last_error") or rule_error for transfer in analysis["transfers"]
-        }
+            try:
+                request = self._client().list_request_history_by_did(name, rse, scope)
+            except rucio_errors.RequestNotFound:
+                return NO_REASON
+        return str(request["err_msg"] or NO_REASON)
 
     def retry(self, rule_id: str) -> None:
         """Let Rucio try the stuck copies of a rule again now, not in two hours."""

@@ -26,7 +26,7 @@ def control_run(run_number: int, control: Control, *, by: str, reason: str = "")
     run = get_run(run_number)
     if run.lifecycle not in TAKING_DATA:
         raise DomainError(
-            f"run {run_number} is {run.lifecycle}: only a run that takes data be told to {control}"
+            f"run {run_number} is {run.lifecycle}: only a run that takes data can be told to {control}"
         )
     with journal.on_behalf_of(by):
         journal.record(

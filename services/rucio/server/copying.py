@@ -6,6 +6,7 @@ says whose fault it is; it travels through Rucio's catalogue to whoever asks why
 
 from __future__ import annotations
 
+import contextlib
 import os
 import zlib
 from pathlib import Path
@@ -37,7 +38,8 @@ def copy_file(source: Path, target: Path, draft: Path, size: int, adler32: str) 
     except OSError as error:
         raise CopyError(f"destination not written: {error}") from error
     finally:
-        draft.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # it is gone after a success, and a failure has its own words
+            draft.unlink()
 
 
 def pump(reader: IO[bytes], writer: IO[bytes] | None) -> tuple[int, str]:
