@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,12 +10,10 @@ import pytest
 
 from apps.agents.bus.agent import AgentSpec
 from apps.agents.bus.receive import receive
-from apps.agents.bus.schemas import PauseWorkflow, StfGen
+from apps.agents.bus.schemas import StfGen
 from apps.agents.models import DaqCheckpoint, DeadLetter, InboundMessage
 from apps.agents.registry import agent_spec
-from apps.runs.errors import RetryableError
 from apps.runs.models import JournalEntry, Run
-from apps.runs.services import control_run
 from apps.stf import services as stfs
 from apps.stf.models import StfFile
 from tests.factories import a_run, a_running_run, ended, kinds
@@ -244,77 +241,3 @@ def test_two_corrections_in_a_row_settle_at_the_last() -> None:
 
 def _count(entry: JournalEntry) -> dict[str, int]:
     return {"total_stf_files": entry.payload["total_stf_files"]}
-
-
-def an_agent(handler: Callable[[Any], None]) -> AgentSpec:
-    """An agent of one handler."""
-    return AgentSpec("odd", "TEST", "for tests", handlers={PauseWorkflow: handler}, loops=())
-
-
-def a_bug(message: PauseWorkflow) -> None:
-    """Writes, then fails."""
-    control_run(message.run_number, "stop", by="odd")
-    raise ZeroDivisionError("a bug")
-
-
-def test_a_handler_that_fails_is_tried_five_times_and_leaves_nothing(transactional_db: None) -> None:
-    run = a_running_run()
-    body = a_message("pause_workflow", run_id=run.run_number)
-    for attempt in range(1, 6):
-        with pytest.raises(RetryableError, match="ZeroDivisionError: a bug"):
-            receive(an_agent(a_bug), body, delivery_id=DELIVERY)
-        assert InboundMessage.objects.get().attempts == attempt
-        assert not DeadLetter.objects.exists()
-    letter = give(an_agent(a_bug), body)
-
-    assert letter is not None
-    assert letter.reason == "given up after 5 attempts; the last: ZeroDivisionError: a bug"
-    assert InboundMessage.objects.get().outcome == "parked"
-    assert kinds(run, "stop_workflow") == []
-    give(an_agent(a_bug), body)
-    assert DeadLetter.objects.count() == 1
-
-
-def refused_by_the_database(message: PauseWorkflow) -> None:
-    Run.objects.filter(run_number=message.run_number).update(lifecycle="lost")
-
-
-def test_what_the_database_refuses_is_tried_five_times_too(transactional_db: None) -> None:
-    body = a_message("pause_workflow", run_id=a_running_run().run_number)
-    for _ in range(5):
-        with pytest.raises(RetryableError, match="IntegrityError"):
-            receive(an_agent(refused_by_the_database), body, delivery_id=DELIVERY)
-    letter = give(an_agent(refused_by_the_database), body)
-
-    assert letter is not None
-    assert "given up after 5 attempts; the last: IntegrityError: new row" in letter.reason
-
-
-def test_a_worker_that_dies_in_its_handler_has_its_attempt_counted(transactional_db: None) -> None:
-    def killed(message: PauseWorkflow) -> None:
-        raise SystemExit
-
-    body = a_message("pause_workflow", run_id=a_running_run().run_number)
-    for _ in range(5):
-        with pytest.raises(SystemExit):
-            receive(an_agent(killed), body, delivery_id=DELIVERY)
-    letter = give(an_agent(killed), body)
-
-    assert letter is not None
-    assert letter.reason == "given up after 5 attempts; the last: it ended its worker"
-
-
-def test_a_message_whose_needs_are_away_goes_back_and_is_handled_later() -> None:
-    away = [True]
-
-    def handler(message: PauseWorkflow) -> None:
-        if away:
-            raise RetryableError("Rucio is away")
-
-    body = a_message("pause_workflow", run_id=a_running_run().run_number)
-    with pytest.raises(RetryableError, match="Rucio is away"):
-        receive(an_agent(handler), body, delivery_id=DELIVERY)
-    away.clear()
-    receive(an_agent(handler), body, delivery_id=DELIVERY)
-
-    assert InboundMessage.objects.get().outcome == "done"

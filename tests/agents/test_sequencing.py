@@ -127,7 +127,7 @@ class Interleavings(RuleBasedStateMachine):
 
 
 def test_a_follower_misses_nothing_whatever_the_order_of_commits() -> None:
-    explore(Interleavings, examples=60, steps=30)
+    explore(Interleavings, examples=40, steps=25)
 
 
 def test_an_entry_that_commits_late_comes_after_those_that_were_seen() -> None:
