@@ -38,7 +38,7 @@ all.export /
 oss.localroot {root}
 all.adminpath {admin}
 all.pidpath {admin}
-ofs.tpc ttl 10 20 xfr 12 pgm {xrdcp} --server
+ofs.tpc ttl 10 20 xfr 16 pgm {xrdcp} --server
 ofs.chkpnt disable
 ofs.persist off
 xrootd.chksum max 2 adler32

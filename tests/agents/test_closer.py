@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("exit_buffer")]
 
 
 def test_a_complete_run_is_closed_and_its_dataset_too(
-    self, registrar: Registrar, follower: Follower, closer: Closer, rucio: FakeRucio
+    registrar: Registrar, follower: Follower, closer: Closer, rucio: FakeRucio
 ) -> None:
     run = a_running_run()
     an_stf(run)
@@ -31,7 +31,7 @@ def test_a_complete_run_is_closed_and_its_dataset_too(
     assert kinds(run, "dataset_closed", "run_closed") == ["run_closed", "dataset_closed"]
 
 
-def test_a_run_that_waits_is_asked_again_but_not_all_the_time(self, closer: Closer) -> None:
+def test_a_run_that_waits_is_asked_again_but_not_all_the_time(closer: Closer) -> None:
     run = ended(a_running_run(), count=1)
     closer.step()
     asked = run.proof.evaluated_at
@@ -48,7 +48,7 @@ def test_a_run_that_waits_is_asked_again_but_not_all_the_time(self, closer: Clos
 
 
 def test_a_rucio_that_is_away_keeps_no_run_from_its_verdict(
-    self, registrar: Registrar, follower: Follower, closer: Closer, rucio: FakeRucio
+    registrar: Registrar, follower: Follower, closer: Closer, rucio: FakeRucio
 ) -> None:
     run = a_running_run()
     an_stf(run)

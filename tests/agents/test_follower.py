@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("exit_buffer")]
 
 
 @pytest.fixture
-def run(self, registrar: Registrar) -> Run:
+def run(registrar: Registrar) -> Run:
     """A run with two registered STFs."""
     run = a_running_run()
     for sequence in (1, 2):
@@ -32,9 +32,7 @@ def run(self, registrar: Registrar) -> Run:
     return run
 
 
-def test_copies_are_followed_until_they_are_verified(
-    self, follower: Follower, rucio: FakeRucio, run: Run
-) -> None:
+def test_copies_are_followed_until_they_are_verified(follower: Follower, rucio: FakeRucio, run: Run) -> None:
     follower.follow()
     assert copies(run) == {"transferring"}
     assert buffer(run) == ["held", "held"]
@@ -47,9 +45,7 @@ def test_copies_are_followed_until_they_are_verified(
     assert len(kinds(run, "stf_replicated")) == 4
 
 
-def test_nothing_is_asked_when_nothing_is_under_way(
-    self, follower: Follower, rucio: FakeRucio, run: Run
-) -> None:
+def test_nothing_is_asked_when_nothing_is_under_way(follower: Follower, rucio: FakeRucio, run: Run) -> None:
     rucio.make_copies()
     follower.follow()
     rucio.calls.clear()
@@ -59,7 +55,7 @@ def test_nothing_is_asked_when_nothing_is_under_way(
 
 
 def test_a_copy_that_fails_says_why_is_tried_again_and_arrives(
-    self, follower: Follower, rucio: FakeRucio, run: Run
+    follower: Follower, rucio: FakeRucio, run: Run
 ) -> None:
     first = run.stf_files.get(sequence=1)
     rucio.failing = {(first.stf_filename, "E1_JLAB"): "no space left at JLab"}
@@ -93,7 +89,6 @@ def test_a_copy_that_fails_says_why_is_tried_again_and_arrives(
     ],
 )
 def test_a_failed_copy_of_a_spoilt_source_blames_the_source(
-    self,
     follower: Follower,
     rucio: FakeRucio,
     run: Run,
@@ -110,9 +105,7 @@ def test_a_failed_copy_of_a_spoilt_source_blames_the_source(
     assert buffer(run) == ["held", "releasable"]
 
 
-def test_while_rucio_is_away_copies_stay_as_they_are(
-    self, follower: Follower, rucio: FakeRucio, run: Run
-) -> None:
+def test_while_rucio_is_away_copies_stay_as_they_are(follower: Follower, rucio: FakeRucio, run: Run) -> None:
     rucio.away = "connection refused"
     with pytest.raises(RetryableError):
         follower.follow()
@@ -121,7 +114,7 @@ def test_while_rucio_is_away_copies_stay_as_they_are(
 
 
 def test_a_run_whose_rule_is_gone_harms_no_other(
-    self, follower: Follower, registrar: Registrar, rucio: FakeRucio, run: Run
+    follower: Follower, registrar: Registrar, rucio: FakeRucio, run: Run
 ) -> None:
     other = a_running_run()
     an_stf(other)
@@ -141,7 +134,7 @@ def test_a_run_whose_rule_is_gone_harms_no_other(
 
 
 def test_what_has_left_the_buffer_is_withdrawn_once(
-    self, registrar: Registrar, follower: Follower, rucio: FakeRucio
+    registrar: Registrar, follower: Follower, rucio: FakeRucio
 ) -> None:
     run = a_running_run()
     released, _ = an_stf(run), an_stf(run, 2)
@@ -160,7 +153,7 @@ def test_what_has_left_the_buffer_is_withdrawn_once(
 
 
 def test_while_rucio_is_away_withdrawals_wait(
-    self, registrar: Registrar, follower: Follower, rucio: FakeRucio
+    registrar: Registrar, follower: Follower, rucio: FakeRucio
 ) -> None:
     run = a_running_run()
     stf = an_stf(run)

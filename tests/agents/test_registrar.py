@@ -21,7 +21,7 @@ from tests.fakes.rucio import FakeRucio
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("exit_buffer")]
 
 
-def test_the_dataset_is_open_before_the_first_stf(self, registrar: Registrar, rucio: FakeRucio) -> None:
+def test_the_dataset_is_open_before_the_first_stf(registrar: Registrar, rucio: FakeRucio) -> None:
     run = a_run()
     for pair in TO_PHYSICS[:2]:
         runs.advance(run.run_number, pair)
@@ -33,7 +33,7 @@ def test_the_dataset_is_open_before_the_first_stf(self, registrar: Registrar, ru
     assert run.dataset.rules.keys() == {"E1_BNL", "E1_JLAB"}
 
 
-def test_all_that_wait_are_registered_in_one_call(self, registrar: Registrar, rucio: FakeRucio) -> None:
+def test_all_that_wait_are_registered_in_one_call(registrar: Registrar, rucio: FakeRucio) -> None:
     run = a_running_run()
     stfs = [an_stf(run, sequence) for sequence in range(1, 21)]
     assert registrar.step() is False
@@ -44,9 +44,7 @@ def test_all_that_wait_are_registered_in_one_call(self, registrar: Registrar, ru
     assert copies(run) == {"requested"}
 
 
-def test_killed_between_rucio_and_database_it_registers_again(
-    self, registrar: Registrar, rucio: FakeRucio
-) -> None:
+def test_killed_between_rucio_and_database_it_registers_again(registrar: Registrar, rucio: FakeRucio) -> None:
     def die(execute: Callable[..., Any], *statement: Any) -> Any:
         if "register" in rucio.calls:
             raise SystemExit
@@ -72,7 +70,7 @@ def test_killed_between_rucio_and_database_it_registers_again(
     ],
 )
 def test_a_spoilt_file_fails_with_its_reason_and_harms_no_other(
-    self, registrar: Registrar, spoil: Callable[[Path], object], reason: str
+    registrar: Registrar, spoil: Callable[[Path], object], reason: str
 ) -> None:
     run = a_running_run()
     for sequence in (1, 2, 3):
@@ -86,7 +84,7 @@ def test_a_spoilt_file_fails_with_its_reason_and_harms_no_other(
     assert second == ("failed", f"{path} {reason}")
 
 
-def test_one_that_rucio_refuses_harms_no_other(self, registrar: Registrar, rucio: FakeRucio) -> None:
+def test_one_that_rucio_refuses_harms_no_other(registrar: Registrar, rucio: FakeRucio) -> None:
     run = a_running_run()
     stfs = [an_stf(run, sequence) for sequence in (1, 2, 3)]
     rucio.refused = {stfs[1].stf_filename}
@@ -99,7 +97,7 @@ def test_one_that_rucio_refuses_harms_no_other(self, registrar: Registrar, rucio
     ]
 
 
-def test_while_rucio_is_away_nothing_is_lost(self, registrar: Registrar, rucio: FakeRucio) -> None:
+def test_while_rucio_is_away_nothing_is_lost(registrar: Registrar, rucio: FakeRucio) -> None:
     run = a_running_run()
     an_stf(run)
     rucio.away = "connection refused"
@@ -114,7 +112,7 @@ def test_while_rucio_is_away_nothing_is_lost(self, registrar: Registrar, rucio: 
 
 
 def test_a_late_stf_opens_the_dataset_again(
-    self, registrar: Registrar, follower: Follower, closer: Closer, rucio: FakeRucio
+    registrar: Registrar, follower: Follower, closer: Closer, rucio: FakeRucio
 ) -> None:
     run = a_running_run()
     an_stf(run)
@@ -129,9 +127,7 @@ def test_a_late_stf_opens_the_dataset_again(
     assert registrations(run) == [("registered", "")] * 2
 
 
-def test_a_run_whose_sites_rucio_does_not_know_harms_no_other(
-    self, registrar: Registrar, rucio: FakeRucio
-) -> None:
+def test_a_run_whose_sites_rucio_does_not_know_harms_no_other(registrar: Registrar, rucio: FakeRucio) -> None:
     lost, run = a_running_run(rses=["E1_MARS"]), a_running_run()
     rucio.refused = {"E1_MARS"}
     for each in (lost, run):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
+from functools import cache
 from typing import Any
 
 from django.conf import settings
@@ -63,6 +64,15 @@ def ensure_namespace(name: str, *, owner: str) -> Namespace:
 
 def git_version() -> dict[str, Any]:
     """Branch and commit of the code that runs, and whether its tree was clean; empty outside a git checkout."""
+    try:
+        return _git_version()
+    except (OSError, subprocess.SubprocessError):
+        return {}
+
+
+@cache
+def _git_version() -> dict[str, Any]:
+    """Asked once: a process goes on with the code it was started with, whatever happens to the checkout."""
 
     def git(*arguments: str) -> str:
         done = subprocess.run(
@@ -70,14 +80,11 @@ def git_version() -> dict[str, Any]:
         )
         return done.stdout.strip()
 
-    try:
-        return {
-            "branch": git("rev-parse", "--abbrev-ref", "HEAD"),
-            "commit": git("rev-parse", "HEAD"),
-            "clean": git("status", "--porcelain", "--untracked-files=no") == "",
-        }
-    except (OSError, subprocess.SubprocessError):
-        return {}
+    return {
+        "branch": git("rev-parse", "--abbrev-ref", "HEAD"),
+        "commit": git("rev-parse", "HEAD"),
+        "clean": git("status", "--porcelain", "--untracked-files=no") == "",
+    }
 
 
 def _definition(

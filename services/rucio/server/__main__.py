@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # Beside the data, on the same file system, so that a finished copy takes its name by a rename.
 DRAFTS = ".incoming"
 # A third-party copy mostly waits: its client looks every few seconds whether the servers are done.
-COPY_THREADS = {"file": 4, "root": 10}
+COPY_THREADS = {"file": 4, "root": 16}
 
 log = logging.getLogger(__name__)
 
