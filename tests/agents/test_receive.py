@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from django.conf import settings
 
 from apps.agents.bus.agent import AgentSpec
 from apps.agents.bus.receive import receive
@@ -32,7 +33,19 @@ def give(agent: AgentSpec, body: Any, *, delivery_id: UUID = DELIVERY) -> DeadLe
 
 
 def an_stf_gen(run: Run, **changes: Any) -> dict[str, Any]:
-    return a_message("stf_gen", **{"run_id": str(run.run_number), **changes})
+    place = {"file_url": str(settings.SWF_E0_BUFFER / "swf.100010.000001.stf")}
+    return a_message("stf_gen", **{"run_id": str(run.run_number), **place, **changes})
+
+
+@pytest.mark.parametrize("place", ["/etc/passwd", "{buffer}/../elsewhere.stf", "relative.stf"])
+def test_an_stf_outside_the_exit_buffer_is_parked(place: str) -> None:
+    file_url = place.format(buffer=settings.SWF_E0_BUFFER)
+
+    letter = give(DATA, an_stf_gen(a_running_run(), file_url=file_url))
+
+    assert letter is not None
+    assert "is not in the exit buffer" in letter.reason
+    assert file_url in letter.reason
 
 
 def parked(agent: AgentSpec, body: Any) -> str:
@@ -102,7 +115,10 @@ def test_every_wrong_field_is_named_at_once() -> None:
 
 
 def test_an_stf_for_an_unknown_run_is_parked() -> None:
-    assert parked(DATA, a_message("stf_gen", run_id="7")) == "there is no run 7"
+    assert (
+        parked(DATA, a_message("stf_gen", run_id="7", file_url=str(settings.SWF_E0_BUFFER / "a.stf")))
+        == "there is no run 7"
+    )
 
 
 def test_an_stf_for_a_closed_run_is_parked_with_the_way_out() -> None:

@@ -137,7 +137,10 @@ class ResumeRun(CoreStateMessage):
 class EndRun(RunMessage):
     meaning = "Datataking has ended. Sent again with another count, it corrects the first."
     msg_type: Literal["end_run"] = "end_run"
-    total_stf_files: Annotated[Count, Field(description="How many STFs the DAQ made in this run")]
+    # A week at the real rate; a mistyped count must not make the proof list billions of missing STFs.
+    total_stf_files: Annotated[
+        int, Field(ge=0, le=1_000_000, description="How many STFs the DAQ made in this run")
+    ]
     reason: Text = ""
     aborted: bool = False
 

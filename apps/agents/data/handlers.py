@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from django.conf import settings
 from django.utils import timezone
 
 from apps.runs import services as runs
@@ -21,8 +24,14 @@ def stf_was_generated(message: schemas.StfGen) -> None:
     """An STF is complete in the exit buffer.
 
     Raises:
-        DomainError: its core state is no legal pair, or the run does not take it.
+        DomainError: its core state is no legal pair, it lies elsewhere, or the run does not take it.
     """
+    # What is announced here is deleted one day: nobody shall make the DAQ delete a file that is not its own.
+    path = Path(message.file_url).resolve()
+    if not path.is_relative_to(settings.SWF_E0_BUFFER.resolve()):
+        raise DomainError(
+            f"stf_gen: file_url {message.file_url!r} is not in the exit buffer, {settings.SWF_E0_BUFFER}"
+        )
     pair = (message.state, message.substate)
     if not is_legal(*pair):
         states = ", ".join(CoreState)
