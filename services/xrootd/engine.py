@@ -38,11 +38,20 @@ all.export /
 oss.localroot {root}
 all.adminpath {admin}
 all.pidpath {admin}
-ofs.tpc ttl 10 20 xfr 16 pgm {xrdcp} --server
+ofs.tpc ttl 10 20 xfr 16 pgm {pull}
 ofs.chkpnt disable
 ofs.persist off
 xrootd.chksum max 2 adler32
 xrootd.async off
+"""
+
+# What a destination runs to fetch a file. The client grants the copy at the source while this starts. If the fetching
+# comes first, XRootD 5.5 lets it wait until the grant expires, and the copy fails: so the client gets a lead, which
+# costs nothing, since it looks for the result only after 2.5 s.
+PULL = """\
+#!/bin/sh
+sleep 1
+exec {xrdcp} --server "$@"
 """
 
 
@@ -143,9 +152,10 @@ class XRootD(Engine):
         user = server_user()
         os.chown(admin, user.pw_uid, user.pw_gid)
         configuration = folder / "xrootd.cfg"
-        configuration.write_text(
-            CONFIGURATION.format(port=self.port(rse), root=root, admin=admin, xrdcp=_program("xrdcp"))
-        )
+        pull = folder / "pull"
+        pull.write_text(PULL.format(xrdcp=_program("xrdcp")))
+        pull.chmod(0o755)
+        configuration.write_text(CONFIGURATION.format(port=self.port(rse), root=root, admin=admin, pull=pull))
         # The files belong to whoever runs the testbed; as root's, they could not be written by the servers' user.
         prefix = as_server_user([root, configuration], write=True, die_with_parent=True)
         return [*prefix, str(_program("xrootd")), "-c", str(configuration), "-I", "v4"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import threading
 from urllib.parse import urlsplit
 
 from services.rucio.server.copying import CopyError, compare, pump
@@ -14,9 +13,6 @@ from services.rucio.server.copying import CopyError, compare, pump
 PATIENCE = {"XRD_CONNECTIONRETRY": "6", "XRD_CONNECTIONWINDOW": "10"}
 START_SECONDS = 120.0
 SLOWEST_BYTES_PER_SECOND = 10e6
-# One copy of a source at a time: when two servers fetch the same file at once, XRootD 5.5 loses one's authorization in
-# a few per cent of the cases, and that copy fails when the authorization expires.
-SOURCES = [threading.Lock() for _ in range(64)]
 
 
 def copy_third_party(source: str, target: str, draft: str, size: int, adler32: str) -> None:
@@ -37,8 +33,7 @@ def copy_third_party(source: str, target: str, draft: str, size: int, adler32: s
     server, path = _split(target)
     command = ["xrdcp", "--tpc", "only", "--force", "--nopbar", "--cksum", f"adler32:{adler32}"]
     try:
-        with SOURCES[hash(source) % len(SOURCES)]:
-            _run([*command, source, f"root://{server}/{draft}"], _patience(size))
+        _run([*command, source, f"root://{server}/{draft}"], _patience(size))
         _run(["xrdfs", server, "mv", draft, path], START_SECONDS)
     except CopyError as error:
         # xrdcp leaves a bad destination behind, whatever its options promise.
