@@ -86,10 +86,11 @@ class WorkflowExecution(models.Model):
         return self.execution_id
 
 
-def _legal_pair() -> Q:
+def legal_pair(state_field: str, substate_field: str) -> Q:
+    """The condition that these two columns hold a legal core state; in a fixed order, for the migrations' sake."""
     pairs = Q()
     for state, substate in sorted(LEGAL_PAIRS):
-        pairs |= Q(state=state, substate=substate)
+        pairs |= Q(**{state_field: state, substate_field: substate})
     return pairs
 
 
@@ -130,7 +131,7 @@ class Run(models.Model):
             ),
         ]
         constraints = [
-            models.CheckConstraint(condition=_legal_pair(), name="run_core_state_legal"),
+            models.CheckConstraint(condition=legal_pair("state", "substate"), name="run_core_state_legal"),
             models.CheckConstraint(
                 condition=Q(lifecycle__in=RunLifecycle.values), name="run_lifecycle_known"
             ),

@@ -8,17 +8,9 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
-from apps.runs.core_states import LEGAL_PAIRS
-from apps.runs.models import Run
+from apps.runs.models import Run, legal_pair
 
 from .choices import BufferState, Registration, ReplicaState
-
-
-def _legal_pair() -> Q:
-    pairs = Q()
-    for state, substate in sorted(LEGAL_PAIRS):
-        pairs |= Q(daq_state=state, daq_substate=substate)
-    return pairs
 
 
 class StfFile(models.Model):
@@ -61,7 +53,9 @@ class StfFile(models.Model):
             models.CheckConstraint(
                 condition=Q(checksum__regex=r"^[0-9a-f]{8}$"), name="stf_checksum_adler32"
             ),
-            models.CheckConstraint(condition=_legal_pair(), name="stf_core_state_legal"),
+            models.CheckConstraint(
+                condition=legal_pair("daq_state", "daq_substate"), name="stf_core_state_legal"
+            ),
             models.CheckConstraint(
                 condition=Q(registration__in=Registration.values), name="stf_registration_known"
             ),

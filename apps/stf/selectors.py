@@ -11,6 +11,7 @@ from typing import Any
 from django.db.models import Count, Exists, F, Max, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
+from apps.runs.choices import RunLifecycle
 from apps.runs.models import Run
 
 from .choices import BufferState, Registration, ReplicaState
@@ -32,6 +33,13 @@ def replica_list() -> QuerySet[Replica]:
 def dataset_list() -> QuerySet[Dataset]:
     """All datasets with their run, newest first."""
     return Dataset.objects.select_related("run").order_by("-pk")
+
+
+def runs_without_dataset() -> QuerySet[Run]:
+    """Runs that are coming or going on and have no dataset yet."""
+    return Run.objects.filter(
+        lifecycle__in=[RunLifecycle.IMMINENT, RunLifecycle.RUNNING], dataset__isnull=True
+    ).select_related("execution", "namespace")
 
 
 def to_register(*, limit: int) -> list[StfFile]:

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from apps.runs import services as runs
 from apps.runs.models import Run
+from apps.stf.services import dataset_name
 
 from ..choices import DaqCommand, DaqPhase
 from ..models import DaqCheckpoint
@@ -68,7 +69,7 @@ class RunDriver:
     def _enter_wait(self, checkpoint: DaqCheckpoint, phase: DaqPhase, **fields: int) -> None:
         message = {}
         if phase == DaqPhase.IMMINENT:
-            message = {"dataset": f"swf.{self._run.run_number}.run"}
+            message = {"dataset": dataset_name(self._run)}
         elif phase == DaqPhase.STANDBY:
             message = {"reason": "standby between physics periods"}
         with transaction.atomic():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
 from pathlib import Path
 
 from django.conf import settings
@@ -16,6 +15,7 @@ from apps.stf.container.checksum import adler32_file
 from apps.stf.models import Replica, StfFile
 from apps.stf.services import ReplicaChange
 
+from .batches import by_run
 from .rucio import CopyState, RefusedByRucio, Rucio
 
 # The oldest are asked for first; asking for many more than can finish meanwhile only costs Rucio time.
@@ -42,7 +42,8 @@ class Follower:
             RetryableError: Rucio is away, or refuses what is asked of some runs. The others are looked after.
         """
         refusals = []
-        for of_run in _by_run(selectors.unverified_replicas(now=timezone.now(), limit=MOST_REPLICAS)):
+        replicas = selectors.unverified_replicas(now=timezone.now(), limit=MOST_REPLICAS)
+        for of_run in by_run(replicas, lambda replica: replica.stf.run_id):
             try:
                 self._let_retry([replica for replica in of_run if replica.state == ReplicaState.FAILED])
                 self._follow_run([replica for replica in of_run if replica.state != ReplicaState.FAILED])
@@ -55,8 +56,7 @@ class Follower:
     def withdraw(self) -> bool:
         """Tell Rucio which files have left the exit buffer; True when there may be more."""
         stfs = selectors.to_withdraw(limit=MOST_REPLICAS)
-        for _, group in groupby(sorted(stfs, key=lambda stf: stf.run_id), key=lambda stf: stf.run_id):
-            of_run = list(group)
+        for of_run in by_run(stfs, lambda stf: stf.run_id):
             scope = of_run[0].run.dataset.scope
             self._rucio.withdraw(scope, [stf.stf_filename for stf in of_run], rse=settings.SWF_E0_RSE)
             services.mark_withdrawn([stf.pk for stf in of_run])
@@ -111,10 +111,3 @@ def what_is_wrong_at_e0(stf: StfFile) -> str:
     if checksum != stf.checksum:
         return f"{stf.file_url} was altered: its adler32 is {checksum}, stf_gen said {stf.checksum}"
     return ""
-
-
-def _by_run(replicas: Sequence[Replica]) -> list[list[Replica]]:
-    def run(replica: Replica) -> int:
-        return replica.stf.run_id
-
-    return [list(group) for _, group in groupby(sorted(replicas, key=run), key=run)]

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from itertools import groupby
 from pathlib import Path
 
 from django.conf import settings
 
-from apps.runs.choices import RunLifecycle
 from apps.runs.models import Run
 from apps.stf import selectors, services
 from apps.stf.models import Dataset, StfFile
 
+from .batches import by_run
 from .rucio import MOST_FILES, BufferFile, RefusedByRucio, Rucio
-
-
-def dataset_name(run: Run) -> str:
-    """The run's dataset, as the existing system names it."""
-    return f"swf.{run.run_number}.run"
 
 
 class Registrar:
@@ -30,16 +24,13 @@ class Registrar:
 
     def step(self) -> bool:
         """Open datasets of coming runs, then register a batch of what waits; True when there may be more."""
-        coming = Run.objects.filter(
-            lifecycle__in=[RunLifecycle.IMMINENT, RunLifecycle.RUNNING], dataset__isnull=True
-        ).select_related("execution", "namespace")
-        for run in coming:
+        for run in selectors.runs_without_dataset():
             # A refusal is the run's own trouble: it is said of its first STF.
             with suppress(RefusedByRucio):
                 self._open_dataset(run)
         waiting = selectors.to_register(limit=MOST_FILES)
-        for _, stfs in groupby(sorted(waiting, key=lambda stf: stf.run_id), key=lambda stf: stf.run_id):
-            self._register(list(stfs))
+        for stfs in by_run(waiting, lambda stf: stf.run_id):
+            self._register(stfs)
         return len(waiting) == MOST_FILES
 
     def _register(self, stfs: Sequence[StfFile]) -> None:
@@ -82,7 +73,7 @@ class Registrar:
         services.mark_registered(dataset, [stf.pk for stf in stfs], rses=list(dataset.rules))
 
     def _open_dataset(self, run: Run) -> Dataset:
-        name = dataset_name(run)
+        name = services.dataset_name(run)
         rules = self._rucio.open_dataset(
             settings.SWF_SCOPE,
             name,

@@ -9,8 +9,9 @@ from django.utils import timezone
 
 from .. import journal
 from ..choices import AWAITING_CLOSEOUT, LIFECYCLE_MOVES, SETTLED, RunLifecycle
-from ..errors import DomainError, NotFound
+from ..errors import DomainError
 from ..models import Run
+from .rows import locked_run, set_lifecycle
 
 
 @transaction.atomic
@@ -24,7 +25,7 @@ def close(run_number: int, *, verdict: RunLifecycle, proof: dict[str, Any]) -> b
     Returns:
         True when this call changed the lifecycle; False when the run has this verdict or cannot take it any more.
     """
-    run = Run.objects.select_for_update(of=("self",)).select_related("namespace").get(run_number=run_number)
+    run = locked_run(run_number)
     if run.lifecycle == verdict or verdict not in LIFECYCLE_MOVES[run.lifecycle_choice]:
         return False
     _settle(run, verdict)
@@ -41,14 +42,7 @@ def force_close(run_number: int, *, by: str, reason: str, proof: dict[str, Any])
     """
     if not by.strip() or not reason.strip():
         raise DomainError("closing by force needs a name (by) and a reason: both stay with the run")
-    run = (
-        Run.objects.select_for_update(of=("self",))
-        .select_related("namespace")
-        .filter(run_number=run_number)
-        .first()
-    )
-    if run is None:
-        raise NotFound(f"there is no run {run_number}")
+    run = locked_run(run_number)
     if run.lifecycle not in AWAITING_CLOSEOUT:
         settled = run.lifecycle in SETTLED
         advice = "there is nothing to force" if settled else "stop it first: control_run RUN stop"
@@ -72,6 +66,6 @@ def force_close(run_number: int, *, by: str, reason: str, proof: dict[str, Any])
 
 
 def _settle(run: Run, verdict: RunLifecycle) -> None:
-    run.lifecycle, run.lifecycle_changed_at = verdict, timezone.now()
+    set_lifecycle(run, verdict)
     run.closed_at = timezone.now() if verdict in SETTLED else None
     run.save()

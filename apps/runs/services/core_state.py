@@ -10,8 +10,9 @@ from django.utils import timezone
 from .. import journal
 from ..choices import LIFECYCLE_MOVES, LIFECYCLE_OF_MESSAGE, TAKING_DATA, RunLifecycle
 from ..core_states import CoreState, CoreSubstate, Pair, Transition, transition, why_refused
-from ..errors import NotFound, TransitionRefused
+from ..errors import TransitionRefused
 from ..models import Run
+from .rows import locked_run, set_lifecycle
 
 
 def advance(run_number: int, after: Pair, *, message: dict[str, Any] | None = None) -> Run:
@@ -24,7 +25,7 @@ def advance(run_number: int, after: Pair, *, message: dict[str, Any] | None = No
         NotFound: no such run.
     """
     with transaction.atomic():
-        run = _locked(run_number)
+        run = locked_run(run_number)
         before = (run.state, run.substate)
         if before == after:
             return run
@@ -50,7 +51,7 @@ def end_run(
     Repeated with another count it is a correction: accepted at any time, and the closeout is asked again.
     """
     with transaction.atomic():
-        run = _locked(run_number)
+        run = locked_run(run_number)
         first_time = run.lifecycle in TAKING_DATA
         if not first_time and run.expected_stf_count == total_stf_files:
             return run
@@ -60,7 +61,7 @@ def end_run(
         else:
             payload["corrects"] = run.expected_stf_count
             if run.lifecycle in {RunLifecycle.CLOSED, RunLifecycle.ABORTED}:
-                _set_lifecycle(run, RunLifecycle.INCOMPLETE)
+                set_lifecycle(run, RunLifecycle.INCOMPLETE)
                 run.closed_at = None
         run.expected_stf_count = total_stf_files
         run.save()
@@ -75,18 +76,6 @@ def refuse(run: Run, facet: str, why: str) -> None:
         journal.record(journal.Change("transition_refused", run=run, payload={"facet": facet, "reason": why}))
 
 
-def _locked(run_number: int) -> Run:
-    run = (
-        Run.objects.select_for_update(of=("self",))
-        .select_related("execution", "namespace")
-        .filter(run_number=run_number)
-        .first()
-    )
-    if run is None:
-        raise NotFound(f"there is no run {run_number}")
-    return run
-
-
 def _lifecycle_refusal(run: Run, lifecycle: RunLifecycle | None) -> str:
     if lifecycle == RunLifecycle.ENDED:
         return "a run is ended by end_run, which brings the number of its STFs"
@@ -99,7 +88,7 @@ def _apply(run: Run, row: Transition, lifecycle: RunLifecycle | None, message: d
     state, substate = row.after
     run.state, run.substate, run.state_changed_at = str(state), str(substate), timezone.now()
     if lifecycle and lifecycle != run.lifecycle:
-        _set_lifecycle(run, lifecycle)
+        set_lifecycle(run, lifecycle)
         if lifecycle == RunLifecycle.RUNNING and run.start_time is None:
             run.start_time = run.state_changed_at
     run.save()
@@ -111,10 +100,6 @@ def _end(run: Run, abort_reason: str) -> None:
     if run.state == CoreState.RUN:
         run.state, run.substate = CoreState.BEAM.value, CoreSubstate.NOT_READY.value
         run.state_changed_at = timezone.now()
-    _set_lifecycle(run, RunLifecycle.ENDED)
+    set_lifecycle(run, RunLifecycle.ENDED)
     run.end_time = timezone.now()
     run.abort_reason = abort_reason
-
-
-def _set_lifecycle(run: Run, lifecycle: RunLifecycle) -> None:
-    run.lifecycle, run.lifecycle_changed_at = lifecycle, timezone.now()

@@ -23,7 +23,6 @@ import numpy.typing as npt
 from .detectors import DETECTORS, Detector
 from .format import BUNCHES, CROSSINGS_PER_TF, HEADER_BYTES, HIT, BadSpecError, index_bytes
 
-U8 = npt.NDArray[np.uint8]
 U32 = npt.NDArray[np.uint32]
 U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]

@@ -2,7 +2,7 @@
 
 from .buffer import mark_released, mark_withdrawn
 from .closeout import evaluate, force_close
-from .dataset import close_dataset, open_dataset
+from .dataset import close_dataset, dataset_name, open_dataset
 from .generated import GeneratedStf, record_generated
 from .registration import mark_registered, mark_registration_failed, retry_failed, retry_registration
 from .replication import ReplicaChange, apply_replica_changes
@@ -12,6 +12,7 @@ __all__ = [
     "ReplicaChange",
     "apply_replica_changes",
     "close_dataset",
+    "dataset_name",
     "evaluate",
     "force_close",
     "mark_registered",

@@ -11,6 +11,11 @@ from apps.runs.models import Run
 from ..models import Dataset
 
 
+def dataset_name(run: Run) -> str:
+    """The name of a run's dataset, as the existing system has it."""
+    return f"swf.{run.run_number}.run"
+
+
 @transaction.atomic
 def open_dataset(run: Run, *, scope: str, name: str, rules: dict[str, str]) -> Dataset:
     """The run's dataset is open in Rucio, with these rules (id by RSE). Repeating it changes nothing."""
