@@ -17,7 +17,6 @@ from services.rucio.settings import ACCOUNT, Settings
 from services.storage import E0, RSES, storage_root
 from services.xrootd.engine import XRootD
 
-NICE = 5
 CLIENT_CONFIGURATION = """\
 # Written by the testbed, for clients: with a [database] section Rucio would take the reader for a server.
 [client]
@@ -83,8 +82,6 @@ class Rucio(Engine):
         settings = self.directory / "settings.json"
         self.settings().save(settings)
         os.chdir(REPOSITORY)
-        # Copies can wait, the registration of what the DAQ has just written cannot: on a busy machine the agents go first.
-        os.nice(NICE)
         command = [str(python), "-m", "services.rucio.server", str(settings)]
         os.execv(command[0], command)  # noqa: S606 - becoming the server is the contract of run()
 

@@ -19,6 +19,7 @@ from rucio.db.sqla.constants import RequestState
 from rucio.transfertool.transfertool import TransferStatusReport
 
 from services.rucio.server.copying import CopyError
+from services.rucio.server.loop import yield_processor
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ class Pool:
 
     def __init__(self, copy: Callable[[Copy], None], workers: int, wake: threading.Event) -> None:
         self._copy = copy
-        self._executor = ThreadPoolExecutor(workers, thread_name_prefix="copy")
+        self._executor = ThreadPoolExecutor(workers, thread_name_prefix="copy", initializer=yield_processor)
         self._wake = wake
         self._ended: deque[Outcome] = deque()
         self._lock = threading.Lock()

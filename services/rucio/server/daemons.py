@@ -41,11 +41,12 @@ from services.rucio.server.copies import Copy, Pool, now
 from services.rucio.server.loop import Step
 
 DIDS_PER_PASS = 20
-TRANSFERS_PER_PASS = 100
+# Few at a time, so that a pass is soon over when something urgent comes.
+TRANSFERS_PER_PASS = 30
 TRANSFERTOOL = "testbed"
 # Transfers handed to the pool at most: more would only wait there, where a restart forgets them.
 POOL_DEPTH = 200
-OUTCOMES_PER_TRANSACTION = 50
+OUTCOMES_PER_TRANSACTION = 30
 TOPOLOGY_SECONDS = 30
 REPAIR_EVERY = 1.0
 ABACUS_EVERY = 2.0

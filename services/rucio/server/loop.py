@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 IDLE_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 5.0
 STALLED_SECONDS = 90.0
+# Copies can wait, the registration of what the DAQ has just written cannot.
+NICE = 5
+# The longest that one pause for urgent requests may last: copies shall get slower, not starve.
+LONGEST_YIELD_SECONDS = 2.0
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +50,12 @@ class Step:
         return done
 
 
+def yield_processor() -> None:
+    """Let the calling thread, and it alone, stand back where processors are scarce (Linux ranks threads)."""
+    thread = threading.get_native_id()
+    os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + NICE)
+
+
 class Loop:
     """Runs the steps one after the other, in a thread of its own; setting `wake` ends a pause at once.
 
@@ -55,6 +67,8 @@ class Loop:
         self._wake = wake
         self._current = ""
         self._since = time.monotonic()
+        self._urgent = 0
+        self._none_urgent = threading.Condition()
 
     def start(self) -> None:
         """Begin; the thread ends with the process."""
@@ -70,12 +84,27 @@ class Loop:
             return f"daemon {self._current} has not come back for {stalled:.0f} s"
         return None
 
+    @contextmanager
+    def yielding(self) -> Iterator[None]:
+        """No step begins in this block: who is in it has the interpreter and the database to itself."""
+        with self._none_urgent:
+            self._urgent += 1
+        try:
+            yield
+        finally:
+            with self._none_urgent:
+                self._urgent -= 1
+                self._none_urgent.notify_all()
+
     def _run(self) -> None:
+        yield_processor()
         while True:
             self._wake.clear()
             if not sum(self._pass(step) for step in self._steps):
                 self._wake.wait(IDLE_SECONDS)
 
     def _pass(self, step: Step) -> int:
+        with self._none_urgent:
+            self._none_urgent.wait_for(lambda: not self._urgent, LONGEST_YIELD_SECONDS)
         self._current, self._since = step.name, time.monotonic()
         return step.run()

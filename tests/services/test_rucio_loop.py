@@ -1,0 +1,57 @@
+"""The loop of Rucio's daemons: urgent requests go first, a failing daemon holds up no other."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from services.rucio.server import loop as loops
+from services.rucio.server.loop import Loop, Step
+
+PATIENCE = 10.0
+
+
+def _running(*steps: Step) -> tuple[Loop, threading.Event]:
+    wake = threading.Event()
+    loop = Loop(steps, wake)
+    loop.start()
+    return loop, wake
+
+
+def test_no_step_begins_while_a_request_is_urgent() -> None:
+    begun = threading.Semaphore(0)
+    loop, wake = _running(Step("copies", lambda: begun.release() or 0))
+    assert begun.acquire(timeout=PATIENCE)
+    with loop.yielding():
+        while begun.acquire(timeout=0.01):  # one that had begun before
+            pass
+        wake.set()
+        assert not begun.acquire(timeout=0.2)
+    assert begun.acquire(timeout=PATIENCE)
+
+
+def test_an_urgent_request_that_hangs_does_not_starve_the_daemons(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loops, "LONGEST_YIELD_SECONDS", 0.05)
+    begun = threading.Semaphore(0)
+    loop, wake = _running(Step("copies", lambda: begun.release() or 0))
+    with loop.yielding():
+        for _ in range(3):
+            wake.set()
+            assert begun.acquire(timeout=PATIENCE)
+
+
+def test_a_failing_daemon_is_named_and_the_others_go_on() -> None:
+    begun = threading.Semaphore(0)
+
+    def fail() -> int:
+        raise RuntimeError("no such table")
+
+    loop, wake = _running(Step("finisher", fail), Step("copies", lambda: begun.release() or 0))
+    assert begun.acquire(timeout=PATIENCE)
+    deadline = time.monotonic() + PATIENCE
+    while loop.reason() is None and time.monotonic() < deadline:
+        wake.set()
+    assert loop.reason() == "daemon finisher failing: no such table"
+    assert begun.acquire(timeout=PATIENCE)
