@@ -12,7 +12,7 @@ class NotFound(DomainError):
 
 
 class TransitionRefused(DomainError):
-    """A state cannot be left for the one that was asked; the refusal is in the journal."""
+    """A state cannot be left for the one that was asked."""
 
 
 class RetryableError(Exception):

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Bytes = Annotated[int, Field(gt=0)]
 Name = Annotated[str, Field(min_length=1)]
+FileName = Annotated[str, Field(pattern=r"^[^/]*[^/.][^/]*$")]
 
 
 class _Section(BaseModel):
@@ -60,6 +61,14 @@ class Stf(_Section):
     tf_count: Annotated[int, Field(ge=1, le=65_536)] = 1000
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
     from_dir: Name | None = None  # stream the files of this directory instead of simulated ones
+    # Which ones, in this order; left out, all that lie there when the run is requested, by name.
+    files: Annotated[tuple[FileName, ...], Field(min_length=1, strict=False)] | None = None
+
+    @model_validator(mode="after")
+    def _files_lie_somewhere(self) -> Self:
+        if self.files and not self.from_dir:
+            raise ValueError("files are names in a directory: set from_dir as well")
+        return self
 
 
 class Buffer(_Section):

@@ -51,14 +51,17 @@ def to_register(*, limit: int) -> list[StfFile]:
     )
 
 
-def unverified_replicas(*, now: datetime, limit: int) -> list[Replica]:
-    """Copies to look after, oldest first; a failed one only when its pause is over."""
+def unverified_replicas(*, now: datetime, limit: int, after: int = 0) -> list[Replica]:
+    """Copies to look after, oldest first, from beyond the one with the id `after` on; a failed one only when its pause
+    is over.
+    """
     return list(
         Replica.objects.exclude(state=ReplicaState.VERIFIED)
         .filter(Q(retry_at__isnull=True) | Q(retry_at__lte=now))
         .select_related("stf")
         .prefetch_related("stf__run__dataset", "stf__run__namespace")
-        .order_by("stf_id", "rse")[:limit]
+        .filter(pk__gt=after)
+        .order_by("pk")[:limit]
     )
 
 

@@ -12,10 +12,11 @@ from django.db import connection
 from apps.agents.bus.receive import receive
 from apps.agents.daqsim.checkpoint import take_on
 from apps.agents.daqsim.driver import RunDriver
+from apps.agents.daqsim.request import request_run
 from apps.agents.models import DaqCheckpoint
 from apps.agents.registry import agent_spec
 from apps.runs.models import Run
-from tests.factories import a_run
+from tests.factories import a_workflow
 from tests.messages import a_message
 
 MOST_STEPS = 500
@@ -23,7 +24,7 @@ MOST_STEPS = 500
 
 def a_daq_run(**overrides: Any) -> Run:
     """A requested run that the DAQ has taken on."""
-    run = a_run(**overrides)
+    run = request_run(a_workflow(**overrides), namespace="test", requested_by="tester")
     take_on(run)
     return run
 

@@ -17,7 +17,7 @@ from apps.agents.daqsim.checkpoint import LostCheckpoint
 from apps.agents.daqsim.driver import RunDriver
 from apps.agents.daqsim.stf_source import SimulatedSource
 from apps.agents.models import DaqCheckpoint, DeadLetter
-from apps.runs.errors import RetryableError
+from apps.runs.errors import RetryableError, TransitionRefused
 from apps.runs.models import Run
 from tests.agents.daq import a_daq_run, announced, drive, killed_after, phase, tell
 from tests.factories import kinds
@@ -242,6 +242,20 @@ def test_killed_at_every_single_statement_the_run_is_the_same(transactional_db: 
     assert kills > 100
     check_ended(run, stfs=6)
     assert kinds(run) == kinds(undisturbed)
+
+
+def test_a_refused_state_is_said_in_the_journal_once() -> None:
+    run = a_daq_run()
+    driver = RunDriver(run)
+    drive(run, steps=2, driver=driver)
+    Run.objects.filter(pk=run.pk).update(state="calib", substate="calib")
+    for _ in range(3):
+        with pytest.raises(TransitionRefused):
+            driver.step()
+
+    [refused] = run.journal.filter(kind="transition_refused")
+    assert refused.payload["facet"] == "core state"
+    assert refused.payload["reason"].startswith(f"run {run.run_number}: calib/calib does not lead to ")
 
 
 def test_a_driver_whose_run_was_moved_on_gives_way() -> None:

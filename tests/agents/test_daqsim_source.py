@@ -89,6 +89,26 @@ def test_a_killed_daq_goes_on_with_the_next_file(
     check_unchanged(files, run)
 
 
+def test_files_that_come_later_are_not_streamed_not_even_after_a_restart(
+    transactional_db: None, exit_buffer: Path, files: Path
+) -> None:
+    run = a_daq_run(from_dir=str(files))
+    with killed_after(20):
+        drive(run)
+    (files / "0 came later").touch()
+    drive(run)
+
+    (files / "0 came later").unlink()
+    check_unchanged(files, run)
+
+
+def test_the_files_to_stream_can_be_chosen(exit_buffer: Path, files: Path) -> None:
+    run = a_daq_run(from_dir=str(files), files=["empty", "a b.dat"])
+    drive(run)
+
+    assert [stf["size_bytes"] for stf in announced(run)] == [0, 7]
+
+
 def test_a_file_that_vanished_is_waited_for_by_name(exit_buffer: Path, files: Path) -> None:
     run = a_daq_run(from_dir=str(files))
     driver = RunDriver(run)
@@ -167,6 +187,9 @@ def test_a_directory_that_cannot_be_streamed_is_refused(tmp_path: Path) -> None:
 
     assert refusal(from_dir="relative") == "stf.from_dir = 'relative' must be an absolute path"
     assert refusal(from_dir=str(empty)) == f"stf.from_dir = {str(empty)!r} holds no files"
+    (empty / "a\udcff").touch()
+    assert "bytes that are no text; rename it" in refusal(from_dir=str(empty))
+    assert refusal(from_dir=str(empty), files=["b"]) == f"stf.files: 'b' is no file in {str(empty)!r}"
     gone = str(tmp_path / "gone")
     assert refusal(from_dir=gone) == f"stf.from_dir = {gone!r} cannot be read: No such file or directory"
     assert refusal(from_dir=str(file)) == f"stf.from_dir = {str(file)!r} cannot be read: Not a directory"

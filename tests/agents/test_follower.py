@@ -105,6 +105,23 @@ def test_a_failed_copy_of_a_spoilt_source_blames_the_source(
     assert buffer(run) == ["held", "releasable"]
 
 
+def test_old_copies_that_are_stuck_do_not_hide_younger_ones(
+    monkeypatch: pytest.MonkeyPatch, follower: Follower, registrar: Registrar, rucio: FakeRucio, run: Run
+) -> None:
+    monkeypatch.setattr("apps.agents.data.follower.MOST_REPLICAS", 4)
+    monkeypatch.setattr("apps.agents.data.follower.WINDOW", 2)
+    for sequence in range(3, 7):
+        an_stf(run, sequence)
+    registrar.step()
+    stuck = run.stf_files.filter(sequence__lte=2).values_list("stf_filename", flat=True)
+    rucio.stuck = {(name, rse) for name in stuck for rse in ("E1_BNL", "E1_JLAB")}
+    rucio.make_copies()
+    for _ in range(4):
+        follower.follow()
+
+    assert buffer(run) == ["held", "held"] + 4 * ["releasable"]
+
+
 def test_while_rucio_is_away_copies_stay_as_they_are(follower: Follower, rucio: FakeRucio, run: Run) -> None:
     rucio.away = "connection refused"
     with pytest.raises(RetryableError):

@@ -24,6 +24,7 @@ class FakeRucio:
         away: the reason why it does not answer; empty while it does.
         refused: names of files that it will not have, and RSEs that it does not know.
         failing: reason by (file name, RSE) for copies that cannot be made.
+        stuck: (file name, RSE) of copies that stay under way.
         calls: the names of the methods called, in order.
     """
 
@@ -31,6 +32,7 @@ class FakeRucio:
         self.away = ""
         self.refused: set[str] = set()
         self.failing: dict[tuple[str, str], str] = {}
+        self.stuck: set[tuple[str, str]] = set()
         self.calls: list[str] = []
         self._datasets: dict[str, _Dataset] = {}
         self._files: dict[str, BufferFile] = {}
@@ -92,9 +94,9 @@ class FakeRucio:
             self._copies[name, rse] = "failed"
 
     def make_copies(self) -> None:
-        """Let every copy under way arrive, or fail if it must."""
+        """Let every copy under way arrive, or fail if it must; stuck ones stay under way."""
         for copy, state in self._copies.items():
-            if state == "copying":
+            if state == "copying" and copy not in self.stuck:
                 self._copies[copy] = "failed" if copy in self.failing else "available"
         self._failures |= self.failing
 

@@ -66,12 +66,12 @@ class Lifecycle(DatabaseMachine):
             assert self.run.lifecycle not in TAKING_DATA
 
     def _advance(self, pair: tuple[str, str]) -> None:
-        """A refusal is an entry of its own; a state that is in force already is none."""
+        """A change is an entry; a refusal is none, nor a state that is in force already."""
         before: tuple[str, str] = (self.run.state, self.run.substate)
-        self.changes += before != pair
         try:
             services.advance(self.run.run_number, pair)
             assert before == pair or transition(before, pair)
+            self.changes += before != pair
         except TransitionRefused:
             self.run.refresh_from_db()
             assert (self.run.state, self.run.substate) == before

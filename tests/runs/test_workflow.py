@@ -101,12 +101,12 @@ def test_parameters_survive_json(write: Write) -> None:
         (
             "[stf]\nsize_byte = 5\n",
             "w.toml: stf.size_byte = 5: unknown key, did you mean stf.size_bytes? "
-            "[stf] has size_bytes, tf_count, seed, from_dir",
+            "[stf] has size_bytes, tf_count, seed, from_dir, files",
         ),
         (
             "[stf]\nstf_count = 5\n",
             "w.toml: stf.stf_count = 5: unknown key, did you mean daq_state_machine.stf_count? "
-            "[stf] has size_bytes, tf_count, seed, from_dir",
+            "[stf] has size_bytes, tf_count, seed, from_dir, files",
         ),
         (
             "[closeouts]\nhole_wait_second = 5\n",

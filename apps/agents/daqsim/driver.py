@@ -9,6 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.runs import services as runs
+from apps.runs.errors import TransitionRefused
 from apps.runs.models import Run
 from apps.stf.services import dataset_name
 
@@ -37,9 +38,23 @@ class RunDriver:
         self._realtime: bool = run.parameters["workflow"]["realtime"]
         self._source: StfSource | None = None
         self._due = time.monotonic()
+        self._refusal = ""
 
     def step(self) -> bool:
-        """Do the next thing, or wait for it a little; False when the run is through the script."""
+        """Do the next thing, or wait for it a little; False when the run is through the script.
+
+        Raises:
+            TransitionRefused: the core state does not allow it; said in the journal once, for it is tried again.
+        """
+        try:
+            return self._step()
+        except TransitionRefused as refusal:
+            if str(refusal) != self._refusal:
+                self._refusal = str(refusal)
+                runs.record_refusal(self._run, "core state", str(refusal))
+            raise
+
+    def _step(self) -> bool:
         checkpoint = DaqCheckpoint.objects.get(run=self._run)
         phase = DaqPhase(checkpoint.phase)
         if checkpoint.command in _ENDS and phase in _WAITING_FOR_DATA:

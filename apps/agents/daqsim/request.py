@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from apps.runs import services as runs
@@ -21,13 +22,30 @@ def request_run(workflow: LoadedWorkflow, *, namespace: str, requested_by: str) 
     """
     stf = workflow.parameters.stf
     if stf.from_dir is not None:
-        if not Path(stf.from_dir).is_absolute():
-            raise DomainError(f"stf.from_dir = {stf.from_dir!r} must be an absolute path")
-        if not files_to_stream(Path(stf.from_dir)):
-            raise DomainError(f"stf.from_dir = {stf.from_dir!r} holds no files")
+        workflow = _with_files(workflow, Path(stf.from_dir))
     elif stf.size_bytes < (least := minimum_bytes(stf.tf_count)):
         raise DomainError(
             f"stf.size_bytes = {stf.size_bytes}: an STF of {stf.tf_count} TFs has at least {least} bytes; "
             "raise stf.size_bytes or lower stf.tf_count"
         )
     return runs.request_run(workflow, namespace=namespace, requested_by=requested_by)
+
+
+def _with_files(workflow: LoadedWorkflow, directory: Path) -> LoadedWorkflow:
+    """The workflow with the list of its files, so that a DAQ that was killed goes on with the same ones."""
+    if not directory.is_absolute():
+        raise DomainError(f"stf.from_dir = {str(directory)!r} must be an absolute path")
+    there = files_to_stream(directory)
+    stf = workflow.parameters.stf
+    if missing := [name for name in stf.files or () if name not in there]:
+        raise DomainError(f"stf.files: {missing[0]!r} is no file in {str(directory)!r}")
+    chosen = stf.files or tuple(there)
+    if not chosen:
+        raise DomainError(f"stf.from_dir = {str(directory)!r} holds no files")
+    if odd := [name for name in chosen if not name.isprintable()]:
+        raise DomainError(
+            f"stf.from_dir = {str(directory)!r} holds {odd[0]!r}: a name with bytes that are no text; rename it, or "
+            "say in stf.files which ones to stream"
+        )
+    listed = stf.model_copy(update={"files": chosen})
+    return replace(workflow, parameters=workflow.parameters.model_copy(update={"stf": listed}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -42,8 +43,10 @@ class StfSource(Protocol):
 
 def stf_source(run: Run) -> StfSource:
     """The source that the run's parameters name."""
-    from_dir = run.parameters["stf"]["from_dir"]
-    return DirectorySource(run, Path(from_dir)) if from_dir else SimulatedSource(run)
+    stf = run.parameters["stf"]
+    if stf["from_dir"]:
+        return FileSource(run, [Path(stf["from_dir"]) / name for name in stf["files"]])
+    return SimulatedSource(run)
 
 
 def buffer_directory(run: Run) -> Path:
@@ -103,13 +106,13 @@ class SimulatedSource:
         }
 
 
-class DirectorySource:
-    """The files of a directory, by name, as the STFs of a run; whatever their format, their bytes stay as they are."""
+class FileSource:
+    """Files as the STFs of a run, in the order given; whatever their format, their bytes stay as they are."""
 
-    def __init__(self, run: Run, directory: Path) -> None:
+    def __init__(self, run: Run, files: Sequence[Path]) -> None:
         self._run = run
-        self._files = files_to_stream(directory)
-        self.total: int | None = len(self._files)
+        self._files = files
+        self.total: int | None = len(files)
 
     def make(self, sequence: int) -> dict[str, Any]:
         source = self._files[sequence - 1]
@@ -129,15 +132,15 @@ class DirectorySource:
         }
 
 
-def files_to_stream(directory: Path) -> list[Path]:
-    """The regular files of a directory, by name; hidden ones are left out.
+def files_to_stream(directory: Path) -> list[str]:
+    """The names of the regular files of a directory, in order; hidden ones are left out.
 
     Raises:
         DomainError: it is no directory that can be read.
     """
     try:
         return sorted(
-            path for path in directory.iterdir() if path.is_file() and not path.name.startswith(".")
+            path.name for path in directory.iterdir() if path.is_file() and not path.name.startswith(".")
         )
     except OSError as error:
         raise DomainError(f"stf.from_dir = {str(directory)!r} cannot be read: {error.strerror}") from error

@@ -20,6 +20,8 @@ from .rucio import CopyState, RefusedByRucio, Rucio
 
 # The oldest are asked for first; asking for many more than can finish meanwhile only costs Rucio time.
 MOST_REPLICAS = 200
+# Beside them, a window that moves on through the younger ones: old copies that are stuck must not hide these for ever.
+WINDOW = 50
 
 _STATES: dict[CopyState, ReplicaState] = {
     "available": ReplicaState.VERIFIED,
@@ -34,6 +36,7 @@ class Follower:
 
     def __init__(self, rucio: Rucio) -> None:
         self._rucio = rucio
+        self._window_after = 0
 
     def follow(self) -> bool:
         """Look after the oldest unverified copies. Never asks for more at once: Rucio sets the pace.
@@ -42,7 +45,7 @@ class Follower:
             RetryableError: Rucio is away, or refuses what is asked of some runs. The others are looked after.
         """
         refusals = []
-        replicas = selectors.unverified_replicas(now=timezone.now(), limit=MOST_REPLICAS)
+        replicas = self._to_follow()
         for of_run in by_run(replicas, lambda replica: replica.stf.run_id):
             try:
                 self._let_retry([replica for replica in of_run if replica.state == ReplicaState.FAILED])
@@ -61,6 +64,16 @@ class Follower:
             self._rucio.withdraw(scope, [stf.stf_filename for stf in of_run], rse=settings.SWF_E0_RSE)
             services.mark_withdrawn([stf.pk for stf in of_run])
         return len(stfs) == MOST_REPLICAS
+
+    def _to_follow(self) -> list[Replica]:
+        now = timezone.now()
+        oldest = selectors.unverified_replicas(now=now, limit=MOST_REPLICAS)
+        if len(oldest) < MOST_REPLICAS:
+            return oldest
+        after = max(self._window_after, oldest[-1].pk)
+        window = selectors.unverified_replicas(now=now, limit=WINDOW, after=after)
+        self._window_after = window[-1].pk if len(window) == WINDOW else 0
+        return oldest + window
 
     def _follow_run(self, replicas: Sequence[Replica]) -> None:
         if not replicas:

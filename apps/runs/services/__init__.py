@@ -2,7 +2,7 @@
 
 from .close import close, force_close
 from .control import Control, control_run
-from .core_state import advance, end_run
+from .core_state import advance, end_run, record_refusal
 from .request import ensure_namespace, request_run
 
 __all__ = [
@@ -13,5 +13,6 @@ __all__ = [
     "end_run",
     "ensure_namespace",
     "force_close",
+    "record_refusal",
     "request_run",
 ]

@@ -15,28 +15,27 @@ from ..models import Run
 from .rows import locked_run, set_lifecycle
 
 
+@transaction.atomic
 def advance(run_number: int, after: Pair, *, message: dict[str, Any] | None = None) -> Run:
     """Move the core state of a run, and its lifecycle where the change has a name on the bus.
 
     A change that is in force already is no change: a DAQ that was killed between commit and next step may repeat it.
 
     Raises:
-        TransitionRefused: the table knows no such change; the refusal is in the journal.
+        TransitionRefused: the table knows no such change. The caller records it, when its own transaction is rolled back.
         NotFound: no such run.
     """
-    with transaction.atomic():
-        run = locked_run(run_number)
-        before = (run.state, run.substate)
-        if before == after:
-            return run
-        row = transition(before, after)
-        lifecycle = LIFECYCLE_OF_MESSAGE.get(row.name) if row and row.name else None
-        refusal = why_refused(before, after) or _lifecycle_refusal(run, lifecycle)
-        if row and not refusal:
-            _apply(run, row, lifecycle, message or {})
-            return run
-    refuse(run, "core state", refusal)
-    raise TransitionRefused(f"run {run_number}: {refusal}")
+    run = locked_run(run_number)
+    before = (run.state, run.substate)
+    if before == after:
+        return run
+    row = transition(before, after)
+    lifecycle = LIFECYCLE_OF_MESSAGE.get(row.name) if row and row.name else None
+    refusal = why_refused(before, after) or _lifecycle_refusal(run, lifecycle)
+    if row is None or refusal:
+        raise TransitionRefused(f"run {run_number}: {refusal}")
+    _apply(run, row, lifecycle, message or {})
+    return run
 
 
 def end_run(
@@ -70,8 +69,8 @@ def end_run(
         return run
 
 
-def refuse(run: Run, facet: str, why: str) -> None:
-    """Put a refused change into the journal, where people look for it."""
+def record_refusal(run: Run, facet: str, why: str) -> None:
+    """Put a refused change into the journal, where people look for it. Belongs outside the transaction it rolled back."""
     with transaction.atomic():
         journal.record(journal.Change("transition_refused", run=run, payload={"facet": facet, "reason": why}))
 
