@@ -1,11 +1,14 @@
-"""One message in, one effect: parse, count, handle, finish; or park with the reason."""
+"""Messages in, effects out: parse, count, handle, finish; or park with the reason."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from django.db import Error as DatabaseError
 from django.db import InterfaceError, OperationalError, transaction
 
 from apps.runs import journal
@@ -18,6 +21,58 @@ from .parse import MessageError, parse
 from .schemas import Message
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A message as the bus gave it: the decoded JSON, and an id that is the same whenever it is delivered.
+
+    `delivery_id` stands for the id of a message that has none.
+    """
+
+    body: Any
+    delivery_id: UUID
+
+
+@dataclass(frozen=True)
+class Again:
+    """A message that could not be handled now, and why; it must be delivered again later."""
+
+    reason: str
+
+
+Result = Message | Again | None
+
+
+def receive_batch(agent: AgentSpec, deliveries: Sequence[Delivery]) -> list[Result]:
+    """Handle messages in the order given; what became of each.
+
+    All at once if all are new and none fails: one transaction, a few statements beside those of the handlers. Otherwise
+    one by one, so that each has its own attempts and a bad one harms no other.
+
+    Returns:
+        Per delivery: the message when its handler has run, now or before; None when it was parked or is not this
+        agent's; `Again`.
+    """
+    messages = [_parsed(delivery) for delivery in deliveries]
+    own = [message for message in messages if message and type(message) in agent.handlers]
+    try:
+        done = {message.msg_id for message in own} if _handled_together(agent, own) else set()
+    except DatabaseError as error:
+        return [Again(str(error))] * len(deliveries)
+    results: list[Result] = []
+    for message, delivery in zip(messages, deliveries, strict=True):
+        if message and message.msg_id in done:
+            results.append(message)
+            continue
+        try:
+            results.append(receive(agent, delivery.body, delivery_id=delivery.delivery_id))
+        except RetryableError as error:
+            results.append(Again(str(error)))
+        except DatabaseError as error:
+            # It is away for all the others too: each would wait for it in vain.
+            return results + [Again(str(error))] * (len(deliveries) - len(results))
+    return results
 
 
 def receive(agent: AgentSpec, body: Any, *, delivery_id: UUID) -> Message | None:
@@ -49,34 +104,61 @@ def receive(agent: AgentSpec, body: Any, *, delivery_id: UUID) -> Message | None
             agent, body, f"given up after {services.MAX_ATTEMPTS} attempts; the last: {last}", message.msg_id
         )
         return None
-    handler = agent.handlers.get(type(message))
-    if handler is None:
-        services.finish(agent.name, message.msg_id, MessageOutcome.IGNORED)
+    if type(message) not in agent.handlers:
+        services.finish(agent.name, message.msg_id, outcome=MessageOutcome.IGNORED)
         return None
+    try:
+        with transaction.atomic():
+            _handle(agent, message)
+            services.finish(agent.name, message.msg_id)
+    except DomainError as error:
+        _park(agent, body, str(error), message.msg_id)
+        return None
+    except (OperationalError, InterfaceError):
+        raise
+    except RetryableError as error:
+        services.note_failure(agent.name, message.msg_id, str(error))
+        raise
+    except Exception as error:
+        # A handler's bug: tried again, in case it depends on the moment, and parked when it does not.
+        log.exception("%s failed on %s %s", agent.name, message.msg_type, message.msg_id)
+        reason = f"{type(error).__name__}: {error}"
+        services.note_failure(agent.name, message.msg_id, reason)
+        raise RetryableError(reason) from error
+    return message
+
+
+def _parsed(delivery: Delivery) -> Message | None:
+    try:
+        return parse(delivery.body, fallback_id=delivery.delivery_id)
+    except MessageError:
+        return None  # `receive` parks it, with the reason
+
+
+def _handled_together(agent: AgentSpec, messages: Sequence[Message]) -> bool:
+    """Whether all of these were new and have been handled, in one transaction."""
+    if len(messages) < 2 or not services.begin_fresh(agent.name, messages):
+        return False
+    try:
+        with transaction.atomic():
+            for message in messages:
+                _handle(agent, message)
+            services.finish(agent.name, *(message.msg_id for message in messages))
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception as error:  # noqa: BLE001 - whose fault it is shows when they are taken one by one
+        log.info("%s takes %d messages one by one: %s", agent.name, len(messages), error)
+        return False
+    return True
+
+
+def _handle(agent: AgentSpec, message: Message) -> None:
     with journal.acting_as(
         agent.name,
         correlation_id=message.correlation_id or message.msg_id,
         causation_id=message.msg_id,
     ):
-        try:
-            with transaction.atomic():
-                handler(message)
-                services.finish(agent.name, message.msg_id)
-        except DomainError as error:
-            _park(agent, body, str(error), message.msg_id)
-            return None
-        except (OperationalError, InterfaceError):
-            raise
-        except RetryableError as error:
-            services.note_failure(agent.name, message.msg_id, str(error))
-            raise
-        except Exception as error:
-            # A handler's bug: tried again, in case it depends on the moment, and parked when it does not.
-            log.exception("%s failed on %s %s", agent.name, message.msg_type, message.msg_id)
-            reason = f"{type(error).__name__}: {error}"
-            services.note_failure(agent.name, message.msg_id, reason)
-            raise RetryableError(reason) from error
-    return message
+        agent.handlers[type(message)](message)
 
 
 def _park(agent: AgentSpec, body: Any, reason: str, msg_id: UUID) -> None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import Any
-from uuid import UUID
+from collections.abc import Sequence
 
 from django.utils import timezone
 
 from .. import services
 from .agent import AgentSpec, LoopSpec
 from .loop import Loop
-from .receive import receive
+from .receive import Delivery, Result, receive_batch
 
 log = logging.getLogger(__name__)
 
@@ -47,13 +46,14 @@ class AgentRuntime:
             loop.join(STOP_SECONDS)
         services.agent_exited(self.spec.name)
 
-    def receive(self, body: Any, *, delivery_id: UUID) -> None:
-        """Handle a message and wake the loop that has work from it."""
-        message = receive(self.spec, body, delivery_id=delivery_id)
+    def receive(self, deliveries: Sequence[Delivery]) -> list[Result]:
+        """Handle messages and wake the loops that have work from them; what became of each."""
+        results = receive_batch(self.spec, deliveries)
         with self._lock:
-            self._received += 1
-        if message is not None and (loop := self.spec.wakes.get(type(message))):
+            self._received += len(deliveries)
+        for loop in {self.spec.wakes[kind] for kind in map(type, results) if kind in self.spec.wakes}:
             self._loops[loop].wake()
+        return results
 
     @property
     def waiting_for(self) -> str:

@@ -1,6 +1,16 @@
 """All writes of agents' own tables: heartbeats, inbound messages, dead letters."""
 
 from .heartbeat import agent_exited, beat
-from .inbox import MAX_ATTEMPTS, Attempt, begin, finish, note_failure, park
+from .inbox import MAX_ATTEMPTS, Attempt, begin, begin_fresh, finish, note_failure, park
 
-__all__ = ["MAX_ATTEMPTS", "Attempt", "agent_exited", "beat", "begin", "finish", "note_failure", "park"]
+__all__ = [
+    "MAX_ATTEMPTS",
+    "Attempt",
+    "agent_exited",
+    "beat",
+    "begin",
+    "begin_fresh",
+    "finish",
+    "note_failure",
+    "park",
+]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from apps.runs import journal
@@ -16,6 +17,17 @@ from ..choices import MessageOutcome
 from ..models import DeadLetter, InboundMessage
 
 MAX_ATTEMPTS = 5
+
+
+class Incoming(Protocol):
+    """What the inbox knows a message by."""
+
+    msg_id: UUID
+    msg_type: str
+
+    @property
+    def run_number(self) -> int | None:
+        """The run that it is about."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +55,35 @@ def begin(agent: str, *, msg_id: UUID, msg_type: str, run_number: int | None) ->
     return Attempt(attempts, finished=outcome != MessageOutcome.RECEIVED, last_failure=reason)
 
 
+def begin_fresh(agent: str, messages: Sequence[Incoming]) -> bool:
+    """Count the first attempt of all these messages at once, and commit it.
+
+    Returns:
+        Whether all of them are new to this agent. Those that are not have not been counted: `begin` does that one by one.
+    """
+    ids = {message.msg_id for message in messages}
+    rows = [
+        InboundMessage(agent=agent, msg_id=one.msg_id, msg_type=one.msg_type, run_number=one.run_number)
+        for one in messages
+    ]
+    known = set(InboundMessage.objects.filter(agent=agent, msg_id__in=ids).values_list("msg_id", flat=True))
+    if known or len(ids) < len(rows):
+        return False
+    try:
+        InboundMessage.objects.bulk_create(rows)
+    except IntegrityError:
+        return False
+    return True
+
+
 def note_failure(agent: str, msg_id: UUID, reason: str) -> None:
     """The attempt failed; the message will be delivered again. Belongs outside the handler's transaction."""
     InboundMessage.objects.filter(agent=agent, msg_id=msg_id).update(reason=_storable(reason))
 
 
-def finish(agent: str, msg_id: UUID, outcome: MessageOutcome = MessageOutcome.DONE) -> None:
-    """The handler is through. Belongs into its transaction."""
-    InboundMessage.objects.filter(agent=agent, msg_id=msg_id).update(
+def finish(agent: str, *msg_ids: UUID, outcome: MessageOutcome = MessageOutcome.DONE) -> None:
+    """The handlers of these messages are through. Belongs into their transaction."""
+    InboundMessage.objects.filter(agent=agent, msg_id__in=msg_ids).update(
         outcome=outcome, finished_at=timezone.now()
     )
 
