@@ -7,10 +7,9 @@ from uuid import uuid4
 
 _RUN = {"run_id": "100010"}
 _STATE = {**_RUN, "state": "run", "substate": "physics"}
+_NAMED_STF = {**_STATE, "filename": "swf.100010.000001.stf", "sequence": 1}
 _STF = {
-    **_STATE,
-    "filename": "swf.100010.000001.stf",
-    "sequence": 1,
+    **_NAMED_STF,
     "file_url": "/buffer/swf.100010.000001.stf",
     "size_bytes": 2000,
     "checksum": "0a1b2c3d",
@@ -20,14 +19,14 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "run_workflow": {"workflow_name": "fast"},
     "pause_workflow": _RUN,
     "resume_workflow": _RUN,
-    "stop_workflow": _RUN,
+    "stop_workflow": {},
     "abort_workflow": _RUN,
     "run_imminent": {**_RUN, "state": "beam", "substate": "not_ready"},
     "start_run": _STATE,
     "pause_run": {**_RUN, "state": "run", "substate": "standby"},
     "resume_run": _STATE,
     "end_run": {**_RUN, "total_stf_files": 3},
-    "stf_gen": _STF,
+    "stf_gen": _NAMED_STF,
     "stf_ready": {**_STF, "dataset": "group.daq:swf.100010.run"},
     "stf_failed": {**_STF, "reason": "the file is truncated"},
     "stf_replicated": {**_STF, "rse": "E1_BNL"},

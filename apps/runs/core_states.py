@@ -127,6 +127,24 @@ def transition(before: Pair, after: Pair) -> Transition | None:
     return _BY_PAIRS.get((before, after))
 
 
+def way(before: Pair, after: Pair) -> tuple[Transition, ...]:
+    """The shortest way from one pair to the other on which only the last change has a name; empty when there is none.
+
+    A DAQ says only the changes that have one: the others have happened in between.
+    """
+    ways: list[tuple[Transition, ...]] = [(row,) for row in transitions_from(before)]
+    seen = {before}
+    while ways:
+        here = ways.pop(0)
+        reached = here[-1].after
+        if reached == after:
+            return here
+        if here[-1].name is None and reached not in seen:
+            seen.add(reached)
+            ways.extend((*here, row) for row in transitions_from(reached))
+    return ()
+
+
 def transitions_from(before: Pair) -> tuple[Transition, ...]:
     """Every change that is possible now, in the order of the table."""
     return tuple(row for row in TRANSITIONS if row.before == before)

@@ -7,6 +7,7 @@ PostgreSQL delivers with the commit and drops with a rollback.
 from __future__ import annotations
 
 import getpass
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -26,12 +27,22 @@ CHANNEL = "swf_journal"
 
 
 @dataclass(frozen=True)
+class Heard:
+    """A message of another system. The entry of its kind that comes of it is that message: its id, its sender."""
+
+    kind: str
+    msg_id: UUID
+    sender: str
+
+
+@dataclass(frozen=True)
 class Cause:
-    """Who acts, and on which message's account."""
+    """Who acts, and on which message's account; `heard` if that message is not out of our own journal."""
 
     actor: str
     correlation_id: UUID | None = None
     causation_id: UUID | None = None
+    heard: Heard | None = None
 
 
 @dataclass(frozen=True)
@@ -56,10 +67,14 @@ def current_cause() -> Cause:
 
 @contextmanager
 def acting_as(
-    actor: str, *, correlation_id: UUID | None = None, causation_id: UUID | None = None
+    actor: str,
+    *,
+    correlation_id: UUID | None = None,
+    causation_id: UUID | None = None,
+    heard: Heard | None = None,
 ) -> Iterator[None]:
     """All entries recorded inside carry this actor and these ids."""
-    token = _cause.set(Cause(actor, correlation_id, causation_id))
+    token = _cause.set(Cause(actor, correlation_id, causation_id, heard))
     try:
         yield
     finally:
@@ -93,36 +108,47 @@ def record_many(changes: Sequence[Change]) -> list[JournalEntry]:
         raise transaction.TransactionManagementError("journal.record needs the transaction of its change")
     cause = current_cause()
     now = timezone.now()
-    next_sequences: dict[int | None, int] = {
-        run_id: _reserve(run_id, cause.actor, sum(c.run is not None and c.run.pk == run_id for c in changes))
-        for run_id in sorted({c.run.pk for c in changes if c.run is not None})
-    }
-    if without_run := sum(c.run is None for c in changes):
-        next_sequences[None] = _reserve(None, cause.actor, without_run)
+    streams = [_stream(change, cause) for change in changes]
+    # In one order everywhere: two writers that lock the same streams must not wait for each other.
+    reserved = sorted(Counter(streams).items(), key=lambda item: (item[0][0] or 0, item[0][1]))
+    next_sequences = {stream: _reserve(*stream, count) for stream, count in reserved}
     entries = []
-    for change in changes:
-        run_id = change.run.pk if change.run else None
-        msg_id = uuid7()
-        entries.append(
-            JournalEntry(
-                msg_id=msg_id,
-                kind=change.kind,
-                run=change.run,
-                namespace_id=change.run.namespace_id if change.run else _id(change.namespace),
-                actor=cause.actor,
-                subject=change.subject,
-                payload=change.payload,
-                stream_sequence=next_sequences[run_id],
-                correlation_id=cause.correlation_id or msg_id,
-                causation_id=cause.causation_id,
-                occurred_at=change.occurred_at or now,
-            )
-        )
-        next_sequences[run_id] += 1
+    for change, stream in zip(changes, streams, strict=True):
+        entries.append(_entry(change, cause, stream_sequence=next_sequences[stream], now=now))
+        next_sequences[stream] += 1
     created = JournalEntry.objects.bulk_create(entries)
     with connection.cursor() as cursor:
         cursor.execute(f"NOTIFY {CHANNEL}")
     return created
+
+
+def _stream(change: Change, cause: Cause) -> tuple[int | None, str]:
+    """Run and producer, within which entries are counted."""
+    heard = _heard(change, cause)
+    return (change.run.pk if change.run else None, heard.sender if heard else cause.actor)
+
+
+def _heard(change: Change, cause: Cause) -> Heard | None:
+    return cause.heard if cause.heard and cause.heard.kind == change.kind else None
+
+
+def _entry(change: Change, cause: Cause, *, stream_sequence: int, now: datetime) -> JournalEntry:
+    heard = _heard(change, cause)
+    msg_id = heard.msg_id if heard else uuid7()
+    return JournalEntry(
+        msg_id=msg_id,
+        kind=change.kind,
+        run=change.run,
+        namespace_id=change.run.namespace_id if change.run else _id(change.namespace),
+        actor=heard.sender if heard else cause.actor,
+        subject=change.subject,
+        payload=change.payload,
+        stream_sequence=stream_sequence,
+        correlation_id=cause.correlation_id or msg_id,
+        causation_id=None if heard else cause.causation_id,
+        occurred_at=change.occurred_at or now,
+        heard=heard is not None,
+    )
 
 
 def _id(namespace: Namespace | None) -> int | None:

@@ -219,6 +219,9 @@ class JournalEntry(models.Model):
     correlation_id = models.UUIDField(null=True, blank=True, help_text="The msg_id that all this began with")
     causation_id = models.UUIDField(null=True, blank=True, help_text="The msg_id that led to this entry")
     occurred_at = models.DateTimeField(default=timezone.now)
+    heard = models.BooleanField(
+        default=False, help_text="Another system said it on the bus, where it is not sent again"
+    )
     position = models.BigIntegerField(null=True, unique=True, editable=False)
 
     class Meta:

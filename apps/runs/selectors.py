@@ -105,9 +105,9 @@ def entries_after(position: int, *, limit: int) -> list[JournalEntry]:
     return list(journal().filter(position__gt=position)[:limit])
 
 
-def is_in_journal(msg_id: UUID) -> bool:
-    """Whether the message of this id is an entry of this installation's own journal."""
-    return JournalEntry.objects.filter(msg_id=msg_id).exists()
+def in_journal(msg_ids: Iterable[UUID]) -> set[UUID]:
+    """Those of these messages that are entries of this installation's journal."""
+    return set(JournalEntry.objects.filter(msg_id__in=list(msg_ids)).values_list("msg_id", flat=True))
 
 
 def newest_position() -> int:

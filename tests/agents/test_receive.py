@@ -11,6 +11,7 @@ from django.conf import settings
 
 from apps.agents.bus.agent import AgentSpec
 from apps.agents.bus.receive import receive
+from apps.agents.bus.relay import as_message
 from apps.agents.bus.schemas import StfGen
 from apps.agents.models import DaqCheckpoint, DeadLetter, InboundMessage
 from apps.agents.registry import agent_spec
@@ -33,8 +34,12 @@ def give(agent: AgentSpec, body: Any, *, delivery_id: UUID = DELIVERY) -> DeadLe
 
 
 def an_stf_gen(run: Run, **changes: Any) -> dict[str, Any]:
-    place = {"file_url": str(settings.SWF_E0_BUFFER / "swf.100010.000001.stf")}
-    return a_message("stf_gen", **{"run_id": str(run.run_number), **place, **changes})
+    file = {
+        "file_url": str(settings.SWF_E0_BUFFER / "swf.100010.000001.stf"),
+        "size_bytes": 2000,
+        "checksum": "0a1b2c3d",
+    }
+    return a_message("stf_gen", **{"run_id": str(run.run_number), **file, **changes})
 
 
 @pytest.mark.parametrize("place", ["/etc/passwd", "{buffer}/../elsewhere.stf", "relative.stf"])
@@ -82,7 +87,7 @@ def test_what_is_no_message_is_parked(agent: AgentSpec, body: Any, reason: str) 
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"sequence": ...}, "sequence: Field required"),
+        ({"sequence": ..., "filename": "1.stf"}, "sequence: Field required"),
         ({"sequence": "one"}, "sequence = 'one': Input should be a valid integer"),
         ({"sequence": 0}, "sequence = 0: Input should be greater than or equal to 1"),
         ({"sequence": 2**31}, f"sequence = {2**31}: Input should be less than or equal to {2**31 - 1}"),
@@ -115,10 +120,9 @@ def test_every_wrong_field_is_named_at_once() -> None:
 
 
 def test_an_stf_for_an_unknown_run_is_parked() -> None:
-    assert (
-        parked(DATA, a_message("stf_gen", run_id="7", file_url=str(settings.SWF_E0_BUFFER / "a.stf")))
-        == "there is no run 7"
-    )
+    path = settings.SWF_E0_BUFFER / "swf.100010.000001.stf"
+    path.touch()
+    assert parked(DATA, a_message("stf_gen", run_id="7", file_url=str(path))) == "there is no run 7"
 
 
 def test_an_stf_for_a_closed_run_is_parked_with_the_way_out() -> None:
@@ -229,12 +233,13 @@ def test_each_agent_handles_a_message_by_itself() -> None:
     }
 
 
-def test_what_follows_from_a_message_says_so() -> None:
+def test_what_another_system_says_is_in_the_journal_as_it_said_it() -> None:
     body = a_message("run_workflow", sender="ann", namespace="mine")
     receive(DAQSIM, body, delivery_id=DELIVERY)
 
     entry = JournalEntry.objects.get(kind="run_workflow")
-    assert (str(entry.causation_id), str(entry.correlation_id)) == (body["msg_id"], body["msg_id"])
+    assert (str(entry.msg_id), str(entry.correlation_id)) == (body["msg_id"], body["msg_id"])
+    assert (entry.heard, as_message(entry)) == (True, None)
     assert (entry.actor, entry.run.execution.executed_by, entry.run.namespace.name) == ("ann", "ann", "mine")  # type: ignore[union-attr]
 
 

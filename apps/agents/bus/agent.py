@@ -32,7 +32,7 @@ class LoopSpec:
 
 @dataclass(frozen=True)
 class AgentSpec:
-    """An agent. Its queue is `agent_<name>`, bound to the message types in `handlers`.
+    """An agent. Its queue is bound to the message types in `handlers`.
 
     `wakes` names the loop that a handled message gives work to.
     """
@@ -43,11 +43,6 @@ class AgentSpec:
     handlers: Mapping[type[Message], Handler]
     loops: tuple[LoopSpec, ...]
     wakes: Mapping[type[Message], str] = field(default_factory=dict)
-
-    @property
-    def queue_name(self) -> str:
-        """Name of the agent's own durable queue."""
-        return f"agent_{self.name}"
 
     @property
     def msg_types(self) -> list[str]:

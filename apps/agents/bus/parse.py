@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
+from .legacy import modernised
 from .schemas import MESSAGES, Message
 
 
@@ -40,10 +41,11 @@ def parse(body: Any, *, fallback_id: UUID | None = None) -> Message:
         near = difflib.get_close_matches(msg_type, MESSAGES, n=1)
         hint = f", did you mean {near[0]!r}?" if near else ""
         raise UnknownMessage(f"msg_type {msg_type!r} is not in the vocabulary{hint}")
-    if fallback_id is not None and "msg_id" not in body:
-        body = body | {"msg_id": fallback_id}
+    fields = modernised(body)
+    if fallback_id is not None and "msg_id" not in fields:
+        fields["msg_id"] = fallback_id
     try:
-        return model.model_validate(body)
+        return model.model_validate(fields)
     except ValidationError as error:
         raise MessageError(f"{msg_type}: {_explain(error)}") from None
 

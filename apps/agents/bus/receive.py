@@ -13,12 +13,16 @@ from django.db import InterfaceError, OperationalError, transaction
 
 from apps.runs import journal
 from apps.runs.errors import DomainError, RetryableError
+from apps.runs.selectors import in_journal
 
 from .. import services
 from ..choices import MessageOutcome
 from .agent import AgentSpec
 from .parse import MessageError, parse
 from .schemas import Message
+
+# Who sent a message that does not say so.
+UNNAMED = "unnamed"
 
 log = logging.getLogger(__name__)
 
@@ -109,8 +113,7 @@ def receive(agent: AgentSpec, body: Any, *, delivery_id: UUID) -> Message | None
         return None
     try:
         with transaction.atomic():
-            _handle(agent, message)
-            services.finish(agent.name, message.msg_id)
+            _handle(agent, [message])
     except DomainError as error:
         _park(agent, body, str(error), message.msg_id)
         return None
@@ -141,9 +144,7 @@ def _handled_together(agent: AgentSpec, messages: Sequence[Message]) -> bool:
         return False
     try:
         with transaction.atomic():
-            for message in messages:
-                _handle(agent, message)
-            services.finish(agent.name, *(message.msg_id for message in messages))
+            _handle(agent, messages)
     except (OperationalError, InterfaceError):
         raise
     except Exception as error:  # noqa: BLE001 - whose fault it is shows when they are taken one by one
@@ -152,13 +153,22 @@ def _handled_together(agent: AgentSpec, messages: Sequence[Message]) -> bool:
     return True
 
 
-def _handle(agent: AgentSpec, message: Message) -> None:
-    with journal.acting_as(
-        agent.name,
-        correlation_id=message.correlation_id or message.msg_id,
-        causation_id=message.msg_id,
-    ):
-        agent.handlers[type(message)](message)
+def _handle(agent: AgentSpec, messages: Sequence[Message]) -> None:
+    """Run the handlers, each on its message's account, and finish the messages."""
+    ids = [message.msg_id for message in messages]
+    own = in_journal(ids)
+    for message in messages:
+        heard = None
+        if message.msg_id not in own:
+            heard = journal.Heard(message.msg_type, message.msg_id, message.sender or UNNAMED)
+        with journal.acting_as(
+            agent.name,
+            correlation_id=message.correlation_id or message.msg_id,
+            causation_id=message.msg_id,
+            heard=heard,
+        ):
+            agent.handlers[type(message)](message)
+    services.finish(agent.name, *ids)
 
 
 def _park(agent: AgentSpec, body: Any, reason: str, msg_id: UUID) -> None:

@@ -120,12 +120,12 @@ class Publisher:
 
 
 def as_message(entry: JournalEntry) -> dict[str, Any] | None:
-    """The entry as it goes on the bus; None for kinds that concern the journal's readers only.
+    """The entry as it goes on the bus; None for kinds that concern the journal's readers only, and for what was heard there.
 
     An entry that does not make a valid message is a bug of its writer: it is parked, so that it holds up no other.
     """
     model = MESSAGES.get(entry.kind)
-    if model is None:
+    if model is None or entry.heard:
         return None
     run = entry.run
     fields = entry.payload | {

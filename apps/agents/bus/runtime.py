@@ -6,12 +6,14 @@ import logging
 import threading
 from collections.abc import Sequence
 
+from django.db import Error as DatabaseError
 from django.utils import timezone
 
 from .. import services
 from .agent import AgentSpec, LoopSpec
 from .loop import Loop
-from .receive import Delivery, Result, receive_batch
+from .namespaces import Namespaces
+from .receive import Again, Delivery, Result, receive_batch
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +28,8 @@ class AgentRuntime:
         self.spec = spec
         self._started_at = timezone.now()
         self._received = 0
+        self._foreign = 0
+        self._namespaces = Namespaces()
         self._lock = threading.Lock()
         self._heartbeat = Loop(LoopSpec("heartbeat", self._beat, interval=HEARTBEAT_SECONDS), actor=spec.name)
         self._loops = {
@@ -47,10 +51,23 @@ class AgentRuntime:
         services.agent_exited(self.spec.name)
 
     def receive(self, deliveries: Sequence[Delivery]) -> list[Result]:
-        """Handle messages and wake the loops that have work from them; what became of each."""
-        results = receive_batch(self.spec, deliveries)
+        """Handle messages and wake the loops that have work from them; what became of each.
+
+        Those of other namespaces are counted, and that is all.
+        """
+        try:
+            foreign = [self._namespaces.is_foreign(delivery.body) for delivery in deliveries]
+        except DatabaseError as error:
+            return [Again(str(error))] * len(deliveries)
+        handled = iter(
+            receive_batch(
+                self.spec, [given for given, skip in zip(deliveries, foreign, strict=True) if not skip]
+            )
+        )
+        results = [None if skip else next(handled) for skip in foreign]
         with self._lock:
             self._received += len(deliveries)
+            self._foreign += sum(foreign)
         for loop in {self.spec.wakes[kind] for kind in map(type, results) if kind in self.spec.wakes}:
             self._loops[loop].wake()
         return results
@@ -70,6 +87,7 @@ class AgentRuntime:
             waiting_for=self.waiting_for,
             counters={
                 "messages": self._received,
+                "messages_of_other_namespaces": self._foreign,
                 **{f"{name}_steps": loop.steps for name, loop in self._loops.items()},
             },
         )

@@ -21,6 +21,7 @@ MOST_INT, MOST_BIGINT = 2**31 - 1, 2**63 - 1
 Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
 Name = Annotated[Text, Field(max_length=100)]
 Checksum = Annotated[str, Field(pattern=r"^[0-9a-f]{8}$", description="adler32, 8 hexadecimal digits")]
+FileUrl = Annotated[Text, Field(min_length=1, max_length=1000, description="Where the exit buffer holds it")]
 Sequence = Annotated[int, Field(ge=1, le=MOST_INT, description="Position of the STF in its run, from 1")]
 Count = Annotated[int, Field(ge=0, le=MOST_INT)]
 Bytes = Annotated[int, Field(ge=0, le=MOST_BIGINT)]
@@ -95,9 +96,14 @@ class ResumeWorkflow(ControlMessage):
     msg_type: Literal["resume_workflow"] = "resume_workflow"
 
 
-class StopWorkflow(ControlMessage):
-    meaning = "End the run properly: no further STF, end_run with the count, closeout."
+class StopWorkflow(Message):
+    meaning = (
+        "End the run properly: no further STF, end_run with the count, closeout. Without run_id it is the run of this "
+        "execution_id, or the only one under way in the namespace."
+    )
     msg_type: Literal["stop_workflow"] = "stop_workflow"
+    reason: Text = ""
+    requested_by: Text = ""
 
 
 class AbortWorkflow(ControlMessage):
@@ -116,6 +122,7 @@ class RunImminent(CoreStateMessage):
     meaning = "A run number is assigned and beam is coming: prepare."
     msg_type: Literal["run_imminent"] = "run_imminent"
     dataset: str = ""
+    run_conditions: dict[str, Any] = Field(default_factory=dict)
 
 
 class StartRun(CoreStateMessage):
@@ -145,16 +152,11 @@ class EndRun(RunMessage):
     aborted: bool = False
 
 
-class StfMessage(RunMessage):
-    """What is said of one STF."""
+class NamedStf(RunMessage):
+    """An STF by its name and its place in the run."""
 
     filename: Annotated[str, Field(min_length=1, max_length=250, pattern=r"^[A-Za-z0-9._-]+$")]
     sequence: Sequence
-    file_url: Annotated[
-        Text, Field(min_length=1, max_length=1000, description="Where the exit buffer holds it")
-    ]
-    size_bytes: Bytes
-    checksum: Checksum
     tf_first: TfNumber | None = None
     tf_count: Count | None = None
     state: str
@@ -163,9 +165,23 @@ class StfMessage(RunMessage):
     end: datetime | None = None
 
 
-class StfGen(StfMessage):
-    meaning = "An STF file is complete in the exit buffer."
+class StfGen(NamedStf):
+    meaning = (
+        "An STF file is complete in the exit buffer. What is not said of the file, as by older producers, is looked up "
+        "there."
+    )
     msg_type: Literal["stf_gen"] = "stf_gen"
+    file_url: FileUrl | None = None
+    size_bytes: Bytes | None = None
+    checksum: Checksum | None = None
+
+
+class StfMessage(NamedStf):
+    """What is said of one STF."""
+
+    file_url: FileUrl
+    size_bytes: Bytes
+    checksum: Checksum
 
 
 class StfReady(StfMessage):

@@ -25,6 +25,17 @@ def take_on(run: Run) -> None:
     DaqCheckpoint.objects.get_or_create(run=run)
 
 
+def runs_at_work(*, namespace: str, execution_id: str | None) -> list[int]:
+    """Numbers of the runs that the DAQ is at work on in a namespace, or of that execution."""
+    of = (
+        {"run__execution__execution_id": execution_id}
+        if execution_id
+        else {"run__namespace__name": namespace}
+    )
+    at_work = DaqCheckpoint.objects.filter(**of).exclude(phase__in=[DaqPhase.ENDING, DaqPhase.DONE])
+    return list(at_work.order_by("run__run_number").values_list("run__run_number", flat=True))
+
+
 def set_command(run_number: int, command: DaqCommand, reason: str) -> None:
     """Remember what the operator wants. An abort outranks a stop, a stop a pause; nothing takes them back but resume,
     which takes back a pause only.

@@ -50,12 +50,26 @@ def resume_workflow(message: schemas.ResumeWorkflow) -> None:
 
 def stop_workflow(message: schemas.StopWorkflow) -> None:
     """End the run after the STF in the making."""
-    checkpoint.set_command(message.run_number, DaqCommand.STOP, message.reason)
+    checkpoint.set_command(_run_to_stop(message), DaqCommand.STOP, message.reason)
 
 
 def abort_workflow(message: schemas.AbortWorkflow) -> None:
     """End the run; it settles as aborted."""
     checkpoint.set_command(message.run_number, DaqCommand.ABORT, message.reason)
+
+
+def _run_to_stop(message: schemas.StopWorkflow) -> int:
+    """The run that is meant; producers of the existing system name none, their DAQ takes one at a time."""
+    if message.run_number is not None:
+        return message.run_number
+    namespace = message.namespace or settings.SWF_NAMESPACE
+    meant = checkpoint.runs_at_work(namespace=namespace, execution_id=message.execution_id)
+    if len(meant) != 1:
+        numbers = ", ".join(map(str, meant)) or "none"
+        raise DomainError(
+            f"stop_workflow without run_id: the runs under way that could be meant are {numbers}"
+        )
+    return meant[0]
 
 
 def _workflow_file(name: str) -> Path:

@@ -6,7 +6,12 @@ from ..bus import schemas
 from ..bus.agent import AgentSpec, LoopSpec
 from .closer import Closer
 from .follower import Follower
-from .handlers import run_has_ended, run_is_imminent, stf_was_generated
+from .handlers import (
+    core_state_changed,
+    run_has_ended,
+    run_is_imminent,
+    stf_was_generated,
+)
 from .registrar import Registrar
 from .rucio import Rucio
 
@@ -19,6 +24,9 @@ AGENT = AgentSpec(
     meaning="Registers every STF in Rucio, follows its copies to both Echelon 1 sites, proves the run complete.",
     handlers={
         schemas.RunImminent: run_is_imminent,
+        schemas.StartRun: core_state_changed,
+        schemas.PauseRun: core_state_changed,
+        schemas.ResumeRun: core_state_changed,
         schemas.StfGen: stf_was_generated,
         schemas.EndRun: run_has_ended,
     },

@@ -1,8 +1,10 @@
-"""What the messages of the DAQ mean to the data agent. They are written down here; the loops do the work."""
+"""What the messages of the DAQ mean to the data agent. They are written down here; the loops do the work.
+
+Most come out of our own journal: the change was made before it was written there, and is not made again here. The others
+are heard from a DAQ that is not ours: its runs are taken over and followed.
+"""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 from django.conf import settings
 from django.utils import timezone
@@ -10,42 +12,66 @@ from django.utils import timezone
 from apps.runs import services as runs
 from apps.runs.core_states import CoreState, is_legal, pair_name
 from apps.runs.errors import DomainError
-from apps.runs.selectors import is_in_journal
+from apps.runs.journal import current_cause
+from apps.runs.workflow import load_workflow
 from apps.stf import services as stf_services
 
 from ..bus import schemas
+from .exit_buffer import announced_file
+
+EXTERNAL_DAQ = settings.BASE_DIR / "workflows" / "external_daq.toml"
 
 
 def run_is_imminent(message: schemas.RunImminent) -> None:
-    """The registrar opens the run's dataset ahead of its first STF; there is nothing to write down."""
+    """The registrar opens the run's dataset ahead of its first STF. A run of another DAQ is known from now on."""
+    cause = current_cause()
+    if cause.heard is None:
+        return
+    runs.take_over_run(
+        message.run_number,
+        load_workflow(EXTERNAL_DAQ),
+        namespace=message.namespace or settings.SWF_NAMESPACE,
+        daq=cause.heard.sender,
+        execution_id=message.execution_id or "",
+        run_conditions=message.run_conditions,
+    )
+    core_state_changed(message)
+
+
+def core_state_changed(message: schemas.CoreStateMessage) -> None:
+    """The DAQ has changed its state.
+
+    Raises:
+        DomainError: no way leads there from where the run is, or there is no such run.
+    """
+    if current_cause().heard is None:
+        return
+    reason = getattr(message, "reason", "")
+    pair = (message.state, message.substate)
+    runs.follow_daq(message.run_number, pair, message={"reason": reason} if reason else None)
 
 
 def stf_was_generated(message: schemas.StfGen) -> None:
     """An STF is complete in the exit buffer.
 
     Raises:
-        DomainError: its core state is no legal pair, it lies elsewhere, or the run does not take it.
+        DomainError: its core state is no legal pair, it lies elsewhere or nowhere, or the run does not take it.
     """
-    # What is announced here is deleted one day: nobody shall make the DAQ delete a file that is not its own.
-    path = Path(message.file_url).resolve()
-    if not path.is_relative_to(settings.SWF_E0_BUFFER.resolve()):
-        raise DomainError(
-            f"stf_gen: file_url {message.file_url!r} is not in the exit buffer, {settings.SWF_E0_BUFFER}"
-        )
     pair = (message.state, message.substate)
     if not is_legal(*pair):
         states = ", ".join(CoreState)
         raise DomainError(
             f"stf_gen: state and substate {pair_name(pair)} are no legal pair; states are {states}"
         )
+    file = announced_file(message)
     stf_services.record_generated(
         message.run_number,
         stf_services.GeneratedStf(
             sequence=message.sequence,
             stf_filename=message.filename,
-            file_url=message.file_url,
-            size_bytes=message.size_bytes,
-            checksum=message.checksum,
+            file_url=file.file_url,
+            size_bytes=file.size_bytes,
+            checksum=file.checksum,
             daq_state=message.state,
             daq_substate=message.substate,
             generated_at=message.occurred_at or timezone.now(),
@@ -63,7 +89,7 @@ def run_has_ended(message: schemas.EndRun) -> None:
     What comes out of our own journal was done before it was written there. Done again, it would take back whatever was
     said since, and that would be said again: two corrections in a row would chase each other for ever.
     """
-    if is_in_journal(message.msg_id):
+    if current_cause().heard is None:
         return
     runs.end_run(
         message.run_number,

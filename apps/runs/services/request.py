@@ -26,20 +26,11 @@ def request_run(workflow: LoadedWorkflow, *, namespace: str, requested_by: str) 
     The run number and the execution's sequence are drawn in this transaction, so that a failure leaves no gap and two
     requests never share one.
     """
-    space = ensure_namespace(namespace, owner=requested_by)
-    parameters = workflow.parameters.model_dump(mode="json")
-    definition = _definition(workflow, parameters, created_by=requested_by)
-    prefix = f"{workflow.name}-{requested_by}"
-    execution = WorkflowExecution.objects.create(
-        execution_id=f"{prefix}-{_next(f'execution:{prefix}', first=1):04d}",
-        workflow_definition=definition,
-        namespace=space,
-        executed_by=requested_by,
-        parameter_values=parameters,
-        git_version=git_version(),
-    )
+    execution = new_execution(workflow, namespace=namespace, requested_by=requested_by)
     run = Run.objects.create(
-        run_number=_next(RUN_NUMBERS, first=FIRST_RUN_NUMBER), namespace=space, execution=execution
+        run_number=_next_run_number(),
+        namespace=execution.namespace,
+        execution=execution,
     )
     with journal.on_behalf_of(requested_by):
         journal.record(
@@ -50,11 +41,26 @@ def request_run(workflow: LoadedWorkflow, *, namespace: str, requested_by: str) 
                     "workflow_name": workflow.name,
                     "config": workflow.sources[-1].name if workflow.sources else "",
                     "realtime": workflow.parameters.workflow.realtime,
-                    "params": parameters,
+                    "params": execution.parameter_values,
                 },
             )
         )
     return run
+
+
+def new_execution(workflow: LoadedWorkflow, *, namespace: str, requested_by: str) -> WorkflowExecution:
+    """A use of the workflow, with its definition and the next number of this workflow and person."""
+    space = ensure_namespace(namespace, owner=requested_by)
+    parameters = workflow.parameters.model_dump(mode="json")
+    prefix = f"{workflow.name}-{requested_by}"
+    return WorkflowExecution.objects.create(
+        execution_id=f"{prefix}-{_next(f'execution:{prefix}', first=1):04d}",
+        workflow_definition=_definition(workflow, parameters, created_by=requested_by),
+        namespace=space,
+        executed_by=requested_by,
+        parameter_values=parameters,
+        git_version=git_version(),
+    )
 
 
 def ensure_namespace(name: str, *, owner: str) -> Namespace:
@@ -109,6 +115,13 @@ def _definition(
         parameter_values=parameters,
         created_by=created_by,
     )
+
+
+def _next_run_number() -> int:
+    """The next number; those that another DAQ gave to a run are skipped."""
+    while Run.objects.filter(run_number=(number := _next(RUN_NUMBERS, first=FIRST_RUN_NUMBER))).exists():
+        pass
+    return number
 
 
 def _next(name: str, *, first: int) -> int:

@@ -14,6 +14,7 @@ from apps.runs.errors import DomainError, NotFound
 from apps.runs.models import Run
 
 from ..choices import Registration
+from ..messages import stf_fields
 from ..models import StfFile
 
 # What makes two announcements of one sequence the same.
@@ -58,7 +59,7 @@ def record_generated(run_number: int, stf: GeneratedStf) -> StfFile:
         )
     try:
         with transaction.atomic():
-            return StfFile.objects.create(run=run, **asdict(stf))
+            return _create(run, stf)
     except IntegrityError as error:
         if not isinstance(error.__cause__, UniqueViolation):
             raise
@@ -73,6 +74,15 @@ def record_generated(run_number: int, stf: GeneratedStf) -> StfFile:
         said = ", ".join(f"{n}={getattr(stf, n)!r} (known: {getattr(known, n)!r})" for n in differing)
         raise DomainError(f"run {run_number} sequence {stf.sequence} is taken by another file: {said}")
     return known
+
+
+def _create(run: Run, stf: GeneratedStf) -> StfFile:
+    created = StfFile.objects.create(run=run, **asdict(stf))
+    if journal.current_cause().heard:  # our own DAQ has said it in the journal itself
+        journal.record(
+            journal.Change("stf_gen", run=run, subject=created.stf_filename, payload=stf_fields(created))
+        )
+    return created
 
 
 def _announce_again(known: StfFile, stf: GeneratedStf) -> StfFile:

@@ -1,0 +1,56 @@
+"""Messages as producers of the existing swf system write them, put into the fields of our schemas.
+
+The vocabulary is the same. What differs is left over from its three generations: field names, how a checksum or a time is
+written, and what goes without saying because the kind of message implies it.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+from apps.runs.core_states import TRANSITIONS
+
+_NAMES = {"size": "size_bytes", "file_size_bytes": "size_bytes", "ts": "timestamp"}
+# Of a change with a name, the state that it leads to.
+_STATE_AFTER = {row.name: row.after for row in TRANSITIONS if row.name}
+_COMPACT_TIME = "%Y%m%d%H%M%S%f"
+_ADLER32 = re.compile(r"ad:([0-9]{1,10})")
+_STF_NAME = re.compile(r"swf\.[0-9]+\.([0-9]+)\..*")
+
+
+def modernised(body: dict[str, Any]) -> dict[str, Any]:
+    """The message with our field names and notations; what is ours already stays as it is, and so does what is wrong."""
+    changed = dict(body)
+    for old, new in _NAMES.items():
+        if old in changed and new not in changed:
+            changed[new] = changed.pop(old)
+    msg_type = changed.get("msg_type")
+    if msg_type in ("run_imminent", "start_run", "pause_run", "resume_run") and "state" not in changed:
+        changed["state"], changed["substate"] = map(str, _STATE_AFTER[msg_type])
+    if msg_type == "stf_gen":
+        _modernise_stf(changed)
+    return changed
+
+
+def _modernise_stf(changed: dict[str, Any]) -> None:
+    if match := _ADLER32.fullmatch(str(changed.get("checksum"))):
+        changed["checksum"] = f"{int(match[1]) & 0xFFFFFFFF:08x}"
+    name = changed.get("filename")
+    if "sequence" not in changed and isinstance(name, str) and (match := _STF_NAME.fullmatch(name)):
+        changed["sequence"] = int(match[1])
+    for field in ("start", "end"):
+        if isinstance(changed.get(field), str):
+            changed[field] = _aware(changed[field])
+
+
+def _aware(text: str) -> Any:
+    """The time, on this machine's clock where it does not say whose; text that is no time stays for the schema to refuse."""
+    with suppress(ValueError):
+        return datetime.strptime(text, _COMPACT_TIME).astimezone()
+    with suppress(ValueError):
+        time = datetime.fromisoformat(text)
+        return time if time.tzinfo else time.astimezone()
+    return text
