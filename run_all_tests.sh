@@ -3,11 +3,12 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-# Third-party copies between the sites and the page tests need programs that only the distribution has. Where they
-# cannot be installed the tests that use them are skipped, in CI they fail.
+# Third-party copies between the sites, the brokers beside PostgreSQL and the page tests need programs that only the
+# distribution has. Where they cannot be installed the tests that use them are skipped, in CI they fail.
 packages=(xrootd-server xrootd-server-plugins xrootd-client chromium)
+packages+=(activemq default-jre-headless libxstream-java libjettison-java)
 missing=()
-for program in xrootd xrdcp chromium; do
+for program in xrootd xrdcp chromium java activemq; do
     command -v "$program" >/dev/null || missing+=("$program")
 done
 if ((${#missing[@]})); then

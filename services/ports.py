@@ -15,13 +15,16 @@ CANDIDATES = range(20000, 32000)
 TRIES = 200
 
 
-def port(home: Path, name: str) -> int:
+def port(home: Path, name: str, preferred: int | None = None) -> int:
     """The port of the engine `name`. To change it, stop the engines and edit `<home>/ports.json`.
+
+    Args:
+        preferred: the number that clients expect by custom; chosen when it is free.
 
     Raises:
         OSError: no free port was found.
     """
-    return remember(home / "ports.json", name, _free_port)
+    return remember(home / "ports.json", name, lambda: _choose(preferred))
 
 
 def is_free(number: int) -> bool:
@@ -36,7 +39,9 @@ def is_free(number: int) -> bool:
     return True
 
 
-def _free_port() -> int:
+def _choose(preferred: int | None) -> int:
+    if preferred is not None and is_free(preferred):
+        return preferred
     for _ in range(TRIES):
         number = secrets.choice(CANDIDATES)
         if is_free(number):

@@ -10,12 +10,15 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from services.activemq.engine import ActiveMQ
 from services.base import Engine, default_home
 from services.postgres.engine import Postgres
 from services.rucio.engine import Rucio
 from services.xrootd.engine import XRootD
 
-CLASSES: tuple[type[Engine], ...] = (Postgres, XRootD, Rucio)
+CLASSES: tuple[type[Engine], ...] = (Postgres, ActiveMQ, XRootD, Rucio)
+# Brokers beside the one in PostgreSQL: started by name only.
+BROKERS = (ActiveMQ,)
 
 
 def engine(name: str, home: Path | None = None) -> Engine:
@@ -29,7 +32,7 @@ def engine(name: str, home: Path | None = None) -> Engine:
 
 def engines(home: Path | None = None) -> dict[str, Engine]:
     """Name to engine, in start order, of those this installation runs itself."""
-    own = {one.name: one for one in (kind(home) for kind in CLASSES) if one.embedded()}
+    own = {one.name: one for one in (kind(home) for kind in CLASSES if kind not in BROKERS) if one.embedded()}
     if Rucio.name not in own:
         own.pop(XRootD.name, None)  # another Rucio has its own storage
     return own

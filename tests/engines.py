@@ -12,10 +12,14 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
+from services.activemq.engine import INSTALL as INSTALL_ACTIVEMQ
+from services.activemq.engine import JAR
 from services.base import REPOSITORY, Engine, default_home
+from services.ports import port
 from services.registry import CLASSES, engine
 
 for _kind in CLASSES:
@@ -26,6 +30,9 @@ os.environ["SWF_TRANSFER"] = "posix"  # in milliseconds; the tests of XRootD swi
 os.environ["SWF_HOME"] = tempfile.mkdtemp(prefix="swf-test-")
 atexit.register(shutil.rmtree, os.environ["SWF_HOME"], ignore_errors=True)
 os.environ["SECRET_KEY"] = "for tests only"
+# The numbers that the world expects belong to a testbed in use, and to one session of tests at a time.
+for _name in ("activemq", "activemq-stomp"):
+    port(default_home(), _name)
 
 
 class Engines:
@@ -71,3 +78,18 @@ def rucio(engines: Engines, postgres: Engine) -> Engine:
             "Rucio's environment is missing: ./swf-testbed makes .venv-rucio, or name one in SWF_RUCIO_PYTHON"
         )
     return engines.start("rucio")
+
+
+@pytest.fixture(scope="session")
+def activemq(engines: Engines) -> Engine:
+    """A running ActiveMQ."""
+    if not JAR.exists():
+        cannot(f"ActiveMQ is missing: {INSTALL_ACTIVEMQ}")
+    return engines.start("activemq")
+
+
+def cannot(reason: str) -> NoReturn:
+    """End the test for want of a program: it is skipped, but fails where everything must be there (`CI=true`)."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)

@@ -1,0 +1,163 @@
+"""ActiveMQ Classic as an engine of the testbed: Debian's package, started as a plain process."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from string import Template
+from typing import NoReturn
+from xml.sax.saxutils import escape, quoteattr
+
+from services.activemq.stomp import StompError, StompSession
+from services.base import Engine, EngineError
+from services.ports import LOOPBACK, is_free, port
+from services.remembered import password, write_private
+
+USER = "admin"
+INSTALLATION = Path("/usr/share/activemq")
+JAR = INSTALLATION / "bin" / "activemq.jar"
+# Statistics answer STOMP clients in JSON or XML only if ActiveMQ finds these.
+TRANSLATORS = tuple(Path("/usr/share/java") / name for name in ("xstream.jar", "xpp3.jar", "jettison.jar"))
+INSTALL = (
+    "apt-get install --no-install-recommends activemq default-jre-headless libxstream-java libjettison-java"
+)
+# Name of a port in ports.json -> the number that the world expects there.
+AUTO, STOMP, STOMP_TLS = ("activemq", 61616), ("activemq-stomp", 61613), ("activemq-stomp-tls", 61614)
+KEYSTORE = "ACTIVEMQ_KEYSTORE"
+# Clients share their processor with what they do: a heart-beat may be late by its own length.
+CONNECTOR = '      <transportConnector name="{name}" uri="{scheme}://{host}:{port}?{options}"/>'
+GRACE = "transport.hbGracePeriodMultiplier=2"
+
+
+class ActiveMQ(Engine):
+    """One broker for STOMP and OpenWire clients, with its store under `<home>/activemq/data`."""
+
+    name = "activemq"
+    selected_by = "ACTIVEMQ_HOST"
+
+    @property
+    def port(self) -> int:
+        """TCP port that takes STOMP and OpenWire alike: 61616 if that was free when it was chosen."""
+        return port(self.home, *AUTO)
+
+    @property
+    def stomp_port(self) -> int:
+        """TCP port for STOMP alone: 61613 if that was free when it was chosen."""
+        return port(self.home, *STOMP)
+
+    @property
+    def tls_port(self) -> int:
+        """TCP port for STOMP over TLS; served only when `ACTIVEMQ_KEYSTORE` is set at the start."""
+        return port(self.home, *STOMP_TLS)
+
+    def environment(self) -> dict[str, str]:
+        """`ACTIVEMQ_*` for any client, under the names that the existing swf agents read."""
+        return {
+            "ACTIVEMQ_HOST": LOOPBACK,
+            "ACTIVEMQ_PORT": str(self.port),
+            "ACTIVEMQ_STOMP_PORT": str(self.stomp_port),
+            "ACTIVEMQ_USER": USER,
+            "ACTIVEMQ_PASSWORD": password(self.home, self.name),
+        }
+
+    def embedded(self) -> bool:
+        """Whether `ACTIVEMQ_*` name this very broker, or none: another one may listen on the same host."""
+        return not os.environ.get(self.selected_by) or all(
+            os.environ.get(name) == value for name, value in self.environment().items()
+        )
+
+    def run(self) -> NoReturn:
+        """Write the configuration anew and become the broker.
+
+        Raises:
+            EngineError: the package or Java is missing, or a port is taken.
+        """
+        java = self._java()
+        for name, number in self._connectors().items():
+            if not is_free(number):
+                raise EngineError(
+                    f"port {number} is taken: is this ActiveMQ running already? If another program has it,"
+                    f" remove '{name}' from {self.home / 'ports.json'} to have another port chosen"
+                )
+        configuration = self._configure()
+        options = [
+            "-Xms64m",
+            "-Xmx256m",
+            "-Djava.awt.headless=true",
+            f"-Djava.io.tmpdir={self.directory / 'tmp'}",
+            f"-Dactivemq.home={INSTALLATION}",
+            f"-Dactivemq.base={self.directory}",
+            f"-Dactivemq.conf={configuration.parent}",
+            f"-Dactivemq.data={self.directory / 'data'}",
+            f"-Dlog4j.configuration=file:{Path(__file__).with_name('log4j.properties')}",
+            # Otherwise a thread for every destination.
+            "-Dorg.apache.activemq.UseDedicatedTaskRunner=false",
+        ]
+        command = [java, *options, "-jar", str(JAR), "start", f"xbean:file:{configuration}"]
+        os.chdir(self.directory)
+        os.execv(java, command)  # noqa: S606 - becoming the server is the contract of run()
+
+    def ready(self) -> str | None:
+        """None when a STOMP login on both ports succeeds."""
+        if not JAR.exists():
+            return f"ActiveMQ is not installed. Install it: {INSTALL}"
+        for number in (self.port, self.stomp_port):
+            try:
+                StompSession(
+                    (LOOPBACK, number), user=USER, password=password(self.home, self.name), timeout=2
+                ).close()
+            except (OSError, StompError) as error:
+                return f"no STOMP login on {LOOPBACK}:{number}: {error}"
+        return None
+
+    def _java(self) -> str:
+        java = shutil.which(
+            "java", path=f"{os.environ.get('JAVA_HOME', '')}/bin:{os.environ.get('PATH', '')}"
+        )
+        missing = [what for what, found in {"ActiveMQ": JAR.exists(), "Java": java}.items() if not found]
+        if java is None or missing:
+            raise EngineError(f"{' and '.join(missing)} not found. Install: {INSTALL}")
+        return java
+
+    def _connectors(self) -> dict[str, int]:
+        """Name to port of what this broker is going to listen on."""
+        plain = {AUTO[0]: self.port, STOMP[0]: self.stomp_port}
+        return {**plain, STOMP_TLS[0]: self.tls_port} if os.environ.get(KEYSTORE) else plain
+
+    def _configure(self) -> Path:
+        """Write what the broker reads; returns its main configuration file, which holds the password."""
+        for folder in ("conf", "data", "tmp", "lib"):
+            (self.directory / folder).mkdir(parents=True, exist_ok=True)
+        for jar in TRANSLATORS:
+            link = self.directory / "lib" / jar.name
+            link.unlink(missing_ok=True)
+            if jar.exists():
+                link.symlink_to(jar)
+        template = Template(Path(__file__).with_name("activemq.xml").read_text())
+        text = template.substitute(
+            data=escape(str(self.directory / "data"), {'"': "&quot;"}),
+            user=USER,
+            password=password(self.home, self.name),
+            tls=_tls(),
+            connectors="\n".join(_connector(name, number) for name, number in self._connectors().items()),
+        )
+        configuration = self.directory / "conf" / "activemq.xml"
+        write_private(configuration, text)
+        return configuration
+
+
+def _connector(name: str, number: int) -> str:
+    scheme = {AUTO[0]: "auto+nio", STOMP[0]: "stomp+nio", STOMP_TLS[0]: "stomp+nio+ssl"}[name]
+    options = f"protocols=default,stomp&amp;{GRACE}" if name == AUTO[0] else GRACE
+    return CONNECTOR.format(name=name, scheme=scheme, host=LOOPBACK, port=number, options=options)
+
+
+def _tls() -> str:
+    """The broker's certificate, from a Java keystore (JKS or PKCS 12), if `ACTIVEMQ_KEYSTORE` names one."""
+    keystore = os.environ.get(KEYSTORE)
+    if not keystore:
+        return ""
+    path = quoteattr(Path(keystore).resolve().as_uri())
+    secret = quoteattr(os.environ.get(f"{KEYSTORE}_PASSWORD", ""))
+    return f"    <sslContext><sslContext keyStore={path} keyStorePassword={secret}/></sslContext>\n"
