@@ -6,9 +6,10 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 # Third-party copies between the sites, the brokers beside PostgreSQL and the page tests need programs that only the
 # distribution has. Where they cannot be installed the tests that use them are skipped, in CI they fail.
 packages=(xrootd-server xrootd-server-plugins xrootd-client chromium)
-packages+=(activemq default-jre-headless libxstream-java libjettison-java)
+packages+=(activemq default-jre-headless libxstream-java libjettison-java rabbitmq-server)
 missing=()
-for program in xrootd xrdcp chromium java activemq; do
+PATH+=:/usr/sbin # where an ordinary user's shell does not look
+for program in xrootd xrdcp chromium java activemq rabbitmq-server; do
     command -v "$program" >/dev/null || missing+=("$program")
 done
 if ((${#missing[@]})); then

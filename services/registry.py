@@ -13,12 +13,13 @@ from pathlib import Path
 from services.activemq.engine import ActiveMQ
 from services.base import Engine, default_home
 from services.postgres.engine import Postgres
+from services.rabbitmq.engine import RabbitMQ
 from services.rucio.engine import Rucio
 from services.xrootd.engine import XRootD
 
-CLASSES: tuple[type[Engine], ...] = (Postgres, ActiveMQ, XRootD, Rucio)
+CLASSES: tuple[type[Engine], ...] = (Postgres, ActiveMQ, RabbitMQ, XRootD, Rucio)
 # Brokers beside the one in PostgreSQL: started by name only.
-BROKERS = (ActiveMQ,)
+BROKERS = (ActiveMQ, RabbitMQ)
 
 
 def engine(name: str, home: Path | None = None) -> Engine:

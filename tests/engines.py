@@ -20,6 +20,8 @@ from services.activemq.engine import INSTALL as INSTALL_ACTIVEMQ
 from services.activemq.engine import JAR
 from services.base import REPOSITORY, Engine, default_home
 from services.ports import port
+from services.rabbitmq.engine import INSTALL as INSTALL_RABBITMQ
+from services.rabbitmq.engine import SCRIPT as RABBITMQ
 from services.registry import CLASSES, engine
 
 for _kind in CLASSES:
@@ -31,7 +33,7 @@ os.environ["SWF_HOME"] = tempfile.mkdtemp(prefix="swf-test-")
 atexit.register(shutil.rmtree, os.environ["SWF_HOME"], ignore_errors=True)
 os.environ["SECRET_KEY"] = "for tests only"
 # The numbers that the world expects belong to a testbed in use, and to one session of tests at a time.
-for _name in ("activemq", "activemq-stomp"):
+for _name in ("activemq", "activemq-stomp", "rabbitmq"):
     port(default_home(), _name)
 
 
@@ -86,6 +88,14 @@ def activemq(engines: Engines) -> Engine:
     if not JAR.exists():
         cannot(f"ActiveMQ is missing: {INSTALL_ACTIVEMQ}")
     return engines.start("activemq")
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(engines: Engines) -> Engine:
+    """A running RabbitMQ."""
+    if not RABBITMQ.exists():
+        cannot(f"RabbitMQ is missing: {INSTALL_RABBITMQ}")
+    return engines.start("rabbitmq")
 
 
 def cannot(reason: str) -> NoReturn:

@@ -25,7 +25,18 @@ LINK = re.compile(r"\]\(([^)#]+)[^)]*\)")
 PATH = re.compile(r"\.?[\w-][\w./-]*")
 FILE = re.compile(r"[\w-]+\.(?:py|toml|conf|md|sh|txt|in|svg|yaml)")
 # The first parts of paths that are made at run time: in the state directory, and the environments.
-MADE = {"postgres", "activemq", "rucio", "xrootd", "storage", "log", "var", ".venv", ".venv-rucio"}
+MADE = {
+    "postgres",
+    "activemq",
+    "rabbitmq",
+    "rucio",
+    "xrootd",
+    "storage",
+    "log",
+    "var",
+    ".venv",
+    ".venv-rucio",
+}
 VARIABLE = re.compile(r"\bSWF_[A-Z0-9_]+\b")
 SOURCES = ("apps", "services", "swf_site", "benchmarks", "swf-testbed", "setup.sh")
 
