@@ -60,6 +60,10 @@ class Engine(ABC):
     def environment(self) -> dict[str, str]:
         """Variables by which clients reach this engine. Works before the first start and never blocks."""
 
+    def missing(self) -> str | None:
+        """What this machine lacks to run it, with the command that installs it; None when nothing is missing."""
+        return None
+
     @abstractmethod
     def run(self) -> NoReturn:
         """Prepare what is missing (idempotent) and become the server, in the foreground."""

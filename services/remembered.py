@@ -6,7 +6,8 @@ import fcntl
 import json
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,18 +23,33 @@ def remember(path: Path, key: str, choose: Callable[[], Value]) -> Value:
     value: Value | None = _read(path).get(key)
     if value is not None:
         return value
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _locked(path):
         kept = _read(path)
         if key not in kept:
             kept[key] = choose()
-            write_private(path, json.dumps(kept, indent=1, sort_keys=True) + "\n")
+            _write(path, kept)
         chosen: Value = kept[key]
         return chosen
-    finally:
-        os.close(lock)
+
+
+def recall(path: Path, key: str) -> str | int | None:
+    """The value under `key` of the JSON object in `path`, None when there is none.
+
+    Raises:
+        ValueError: as `remember`.
+    """
+    value: str | int | None = _read(path).get(key)
+    return value
+
+
+def change(path: Path, key: str, value: str | int) -> None:
+    """Remember another value under `key` of the JSON object in `path` from now on.
+
+    Raises:
+        ValueError: as `remember`.
+    """
+    with _locked(path):
+        _write(path, {**_read(path), key: value})
 
 
 def write_private(path: Path, text: str) -> None:
@@ -51,6 +67,22 @@ def write_private(path: Path, text: str) -> None:
 def password(home: Path, name: str) -> str:
     """The random password of `name` (40 hex digits, so that no URL and no SQL needs quoting)."""
     return remember(home / "passwords.json", name, lambda: secrets.token_hex(20))
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """The only writer of `path`; another one waits."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _write(path: Path, kept: dict[str, Any]) -> None:
+    write_private(path, json.dumps(kept, indent=1, sort_keys=True) + "\n")
 
 
 def _read(path: Path) -> dict[str, Any]:

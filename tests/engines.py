@@ -12,22 +12,16 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
-from services.activemq.engine import INSTALL as INSTALL_ACTIVEMQ
-from services.activemq.engine import JAR
 from services.base import REPOSITORY, Engine, default_home
 from services.ports import port
-from services.rabbitmq.engine import INSTALL as INSTALL_RABBITMQ
-from services.rabbitmq.engine import SCRIPT as RABBITMQ
 from services.registry import CLASSES, engine
 
 for _kind in CLASSES:
     os.environ.pop(_kind.selected_by, None)
-for _name in ("BROKER_URL", "ACTIVEMQ_HOST"):
-    os.environ.pop(_name, None)
+os.environ.pop("BROKER_URL_FILE", None)
 os.environ["SWF_TRANSFER"] = "posix"  # in milliseconds; the tests of XRootD switch over
 os.environ["SWF_HOME"] = tempfile.mkdtemp(prefix="swf-test-")
 atexit.register(shutil.rmtree, os.environ["SWF_HOME"], ignore_errors=True)
@@ -85,21 +79,21 @@ def rucio(engines: Engines, postgres: Engine) -> Engine:
 @pytest.fixture(scope="session")
 def activemq(engines: Engines) -> Engine:
     """A running ActiveMQ."""
-    if not JAR.exists():
-        cannot(f"ActiveMQ is missing: {INSTALL_ACTIVEMQ}")
+    require("activemq")
     return engines.start("activemq")
 
 
 @pytest.fixture(scope="session")
 def rabbitmq(engines: Engines) -> Engine:
     """A running RabbitMQ."""
-    if not RABBITMQ.exists():
-        cannot(f"RabbitMQ is missing: {INSTALL_RABBITMQ}")
+    require("rabbitmq")
     return engines.start("rabbitmq")
 
 
-def cannot(reason: str) -> NoReturn:
-    """End the test for want of a program: it is skipped, but fails where everything must be there (`CI=true`)."""
-    if os.environ.get("CI") == "true":
+def require(name: str) -> None:
+    """Go on if this machine has what the engine needs; else the test is skipped, or fails in CI (`CI=true`)."""
+    reason = engine(name).missing()
+    if reason and os.environ.get("CI") == "true":
         pytest.fail(reason)
-    pytest.skip(reason)
+    if reason:
+        pytest.skip(reason)

@@ -67,13 +67,19 @@ class ActiveMQ(Engine):
             os.environ.get(name) == value for name, value in self.environment().items()
         )
 
+    def missing(self) -> str | None:
+        """None when Debian's package and a Java are installed."""
+        absent = [name for name, found in {"ActiveMQ": JAR.exists(), "Java": _java()}.items() if not found]
+        return f"{' and '.join(absent)} not found. Install: {INSTALL}" if absent else None
+
     def run(self) -> NoReturn:
         """Write the configuration anew and become the broker.
 
         Raises:
             EngineError: the package or Java is missing, or a port is taken.
         """
-        java = self._java()
+        if reason := self.missing():
+            raise EngineError(reason)
         for name, number in self._connectors().items():
             if not is_free(number):
                 raise EngineError(
@@ -94,14 +100,15 @@ class ActiveMQ(Engine):
             # Otherwise a thread for every destination.
             "-Dorg.apache.activemq.UseDedicatedTaskRunner=false",
         ]
+        java = str(_java())
         command = [java, *options, "-jar", str(JAR), "start", f"xbean:file:{configuration}"]
         os.chdir(self.directory)
         os.execv(java, command)  # noqa: S606 - becoming the server is the contract of run()
 
     def ready(self) -> str | None:
         """None when a STOMP login on both ports succeeds."""
-        if not JAR.exists():
-            return f"ActiveMQ is not installed. Install it: {INSTALL}"
+        if reason := self.missing():
+            return reason
         for number in (self.port, self.stomp_port):
             try:
                 StompSession(
@@ -110,15 +117,6 @@ class ActiveMQ(Engine):
             except (OSError, StompError) as error:
                 return f"no STOMP login on {LOOPBACK}:{number}: {error}"
         return None
-
-    def _java(self) -> str:
-        java = shutil.which(
-            "java", path=f"{os.environ.get('JAVA_HOME', '')}/bin:{os.environ.get('PATH', '')}"
-        )
-        missing = [what for what, found in {"ActiveMQ": JAR.exists(), "Java": java}.items() if not found]
-        if java is None or missing:
-            raise EngineError(f"{' and '.join(missing)} not found. Install: {INSTALL}")
-        return java
 
     def _connectors(self) -> dict[str, int]:
         """Name to port of what this broker is going to listen on."""
@@ -145,6 +143,12 @@ class ActiveMQ(Engine):
         configuration = self.directory / "conf" / "activemq.xml"
         write_private(configuration, text)
         return configuration
+
+
+def _java() -> str | None:
+    """The Java of `JAVA_HOME`, else the one on the PATH."""
+    own = os.environ.get("JAVA_HOME")
+    return (shutil.which("java", path=f"{own}/bin") if own else None) or shutil.which("java")
 
 
 def _connector(name: str, number: int) -> str:

@@ -55,14 +55,23 @@ class RabbitMQ(Engine):
         secret = password(self.home, self.name)
         return {"BROKER_URL": f"amqp://{USER}:{secret}@{LOOPBACK}:{self.port}//"}
 
+    def missing(self) -> str | None:
+        """None when Debian's package is installed."""
+        absent = [
+            name
+            for name, found in {"RabbitMQ": SCRIPT.exists(), "epmd": shutil.which("epmd")}.items()
+            if not found
+        ]
+        return f"{' and '.join(absent)} not found. Install: {INSTALL}" if absent else None
+
     def run(self) -> NoReturn:
         """Write the configuration anew, start Erlang's name server and become the broker.
 
         Raises:
             EngineError: the package is missing, or a port is taken.
         """
-        if not SCRIPT.exists():
-            raise EngineError(f"RabbitMQ not found. Install: {INSTALL}")
+        if reason := self.missing():
+            raise EngineError(reason)
         ports = {AMQP: self.port, DISTRIBUTION: port(self.home, DISTRIBUTION), EPMD: port(self.home, EPMD)}
         variables = self._configure(ports)
         self._wait_for(ports)
@@ -72,8 +81,8 @@ class RabbitMQ(Engine):
 
     def ready(self) -> str | None:
         """None when a login succeeds, else the reason in one line."""
-        if not SCRIPT.exists():
-            return f"RabbitMQ is not installed. Install it: {INSTALL}"
+        if reason := self.missing():
+            return reason
         client = amqp.Connection(
             host=f"{LOOPBACK}:{self.port}",
             userid=USER,
@@ -145,9 +154,7 @@ def _start_name_server(number: int) -> None:
     Raises:
         EngineError: it did not come up.
     """
-    epmd = shutil.which("epmd")
-    if epmd is None:
-        raise EngineError(f"epmd not found, which belongs to Erlang. Install: {INSTALL}")
+    epmd = shutil.which("epmd") or "epmd"
     prefix = as_server_user([Path(epmd)], die_with_parent=True)
     command = [*prefix, epmd, "-address", LOOPBACK, "-port", str(number)]
     server = subprocess.Popen(command, cwd="/", stdin=subprocess.DEVNULL)

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from services.base import EngineError
+from services.bus import Bus
 from swf_site.cli import system
 from swf_site.cli.demo import DEMO_WORKFLOW, RunRequest, follow_run, follow_run_json, manage
 from swf_site.cli.display import StepDisplay, show_status
@@ -45,6 +46,15 @@ FromDir = Annotated[
         help="Take the files of this directory as the STFs of the run.",
     ),
 ]
+BusChoice = Annotated[
+    Bus | None,
+    typer.Option(
+        "--bus",
+        help="What carries the messages: queues in PostgreSQL, an ActiveMQ or a RabbitMQ of the testbed's own."
+        " Kept until another is chosen, which is possible while the testbed is stopped.",
+        show_default="as before, at first pgmq",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
 
 
@@ -59,10 +69,10 @@ def init(
 
 
 @app.command("start-local")
-def start_local() -> None:
-    """Start what is not running: PostgreSQL, Rucio, xrootd, the web server, the relay, the agents."""
+def start_local(bus: BusChoice = None) -> None:
+    """Start what is not running: PostgreSQL, the bus, Rucio, xrootd, the web server, the relay, the agents."""
     home = current_home()
-    _start(home)
+    _start(home, bus)
     _say_where(home)
 
 
@@ -90,6 +100,7 @@ def run(
     stf_size: StfSize = None,
     stf_interval: StfInterval = None,
     from_dir: FromDir = None,
+    bus: BusChoice = None,
     *,
     as_json: AsJson = False,
 ) -> None:
@@ -97,6 +108,7 @@ def run(
     home = current_home()
     if not Supervisor(home).is_running():
         raise CommandError("the testbed is not running; start it: swf-testbed start-local")
+    system.select_bus(home, bus)
     request = RunRequest(workflow, stf_count, stf_size, stf_interval, from_dir)
     manage(home, "start_run", "--follow", *["--json"] * as_json, *request.arguments())
 
@@ -107,6 +119,7 @@ def demo(
     stf_size: StfSize = None,
     stf_interval: StfInterval = None,
     from_dir: FromDir = None,
+    bus: BusChoice = None,
     *,
     as_json: AsJson = False,
     stop: Annotated[bool, typer.Option("--stop", help="Stop everything at the end.")] = False,
@@ -115,7 +128,7 @@ def demo(
     home = current_home()
     request = RunRequest(DEMO_WORKFLOW, stf_count, stf_size, stf_interval, from_dir)
     with _interruptible(home):
-        _start(home)
+        _start(home, bus)
         try:
             found, status = follow_run_json(home, request) if as_json else ({}, follow_run(home, request))
         except CommandError:
@@ -152,9 +165,10 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _start(home: Home) -> None:
+def _start(home: Home, bus: Bus | None) -> None:
     home.prepare()
     with _interruptible(home), home.lock(_say_waiting), StepDisplay(err) as display:
+        system.select_bus(home, bus)
         system.start(home, display)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from services.base import REPOSITORY, Engine
+from services.bus import BROKERS, Bus, another_broker, choose_bus, chosen_bus
 from services.ports import is_free
 from services.registry import engines
 from swf_site.cli import processes
@@ -59,12 +60,37 @@ class SystemState:
         return {"ready": self.ready, **asdict(self)}
 
 
+def select_bus(home: Home, bus: Bus | None) -> None:
+    """Make this the bus of the home, or leave it as it is.
+
+    Raises:
+        CommandError: the testbed runs on another one, or the user's environment names a broker.
+        EngineError: this machine lacks what the bus needs; the text has the command that installs it.
+    """
+    if bus is None:
+        return
+    if another := another_broker(home.directory):
+        raise CommandError(
+            f"{another} names a broker of your own, which is used: unset it to have --bus {bus}"
+        )
+    before = chosen_bus(home.directory)
+    if bus != before and Supervisor(home).is_running():
+        raise CommandError(
+            f"the testbed runs on the bus {before}; to change it, stop it: swf-testbed stop-local"
+        )
+    choose_bus(home.directory, bus)
+
+
 def start(home: Home, watcher: Watcher) -> None:
     """Bring up what does not run in a prepared home: supervisor, engines, schema and queues, programs.
 
     Raises:
         CommandError: something did not come up; the text has the end of its log and where the log is.
     """
+    used = engines(home.directory)
+    for engine in used.values():
+        if reason := engine.missing():
+            raise CommandError(reason)
     supervisor = Supervisor(home)
     if not supervisor.is_running():
         processes.end(home.directory)  # what a killed supervisor left would hold the ports
@@ -73,7 +99,7 @@ def start(home: Home, watcher: Watcher) -> None:
         raise CommandError(
             f"port {home.web_port} is taken by another program: set SWF_WEB_PORT to a free one"
         )
-    run_steps(start_steps(supervisor, engines(home.directory)), watcher)
+    run_steps(start_steps(supervisor, used), watcher)
 
 
 def start_steps(supervisor: Supervisor, used: dict[str, Engine]) -> list[Step]:
@@ -86,7 +112,7 @@ def start_steps(supervisor: Supervisor, used: dict[str, Engine]) -> list[Step]:
     return [
         *brought,
         Step("schema", _manage(home, "migrate", "--no-input", "--verbosity=0"), after=["postgres"]),
-        Step("queues", _manage(home, "prepare_broker"), after=["postgres"]),
+        Step("queues", _manage(home, "prepare_broker"), after=["postgres", *BROKERS]),
         Step("web", _program(supervisor, "web", lambda: web_answers(home)), after=["schema"]),
         *(
             Step(name, _program(supervisor, name), after=["schema", "queues"])

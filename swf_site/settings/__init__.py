@@ -1,7 +1,8 @@
 """Settings of the testbed: values only; the typed readers are in `env`.
 
-All state lies under `SWF_HOME`. What an engine's client needs (`DATABASE_URL`, `BROKER_URL`, `RUCIO_*`) comes from the
-environment, and where that is silent, from the embedded engine of the same home: the same `manage.py` works in any shell.
+All state lies under `SWF_HOME`. What an engine's client needs (`DATABASE_URL`, `BROKER_URL`, `ACTIVEMQ_*`, `RUCIO_*`)
+comes from the environment, and where that names no other engine, from the embedded one of the same home: the same
+`manage.py` works in any shell.
 """
 
 from __future__ import annotations
@@ -12,12 +13,11 @@ from pathlib import Path
 from services.base import default_home
 from services.registry import compose_environment
 
-from . import env
+from . import broker, env
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 SWF_HOME = default_home()
-for _name, _value in compose_environment(SWF_HOME).items():
-    os.environ.setdefault(_name, _value)
+os.environ.update(compose_environment(SWF_HOME))
 
 DEBUG = env.flag("SWF_DEBUG", default=False)
 _SECRET_FILE = SWF_HOME / "secret-key"
@@ -131,8 +131,9 @@ CHANNEL_LAYERS = {
     "default": {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 1000}}
 }
 
-# Unless another broker is named, the database is the broker as well.
-CELERY_BROKER_URL = env.text("BROKER_URL", "pgmq" + DATABASE_URL[DATABASE_URL.index(":") :])
+CELERY_BROKER_URL = broker.url(DATABASE_URL)
+CELERY_BROKER_USE_SSL = broker.tls(CELERY_BROKER_URL)
+CELERY_BROKER_TRANSPORT_OPTIONS = broker.transport_options(CELERY_BROKER_URL)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_TASK_SERIALIZER = "json"
@@ -146,20 +147,6 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 200
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
-# A message of a killed worker comes back after the visibility timeout. Tasks only write a row and wake a loop, so it is
-# seconds, not kombu's half hour.
-CELERY_BROKER_TRANSPORT_OPTIONS = {
-    # Without this, pgmq's client would go to DATABASE_URL, whatever the broker's address says.
-    "conn_string": CELERY_BROKER_URL.replace("pgmq://", "postgresql://", 1),
-    "visibility_timeout": 8,
-    "wait_time_seconds": 0,
-    "polling_interval": 1,
-    "use_notify": True,
-    "notify_throttle_interval_ms": 1,
-    "init_extension": False,
-    "pool_size": 2,
-    "pool_timeout": 5,
-}
 
 # The exit buffer of Echelon 0 and the sites that must each hold a verified copy.
 SWF_E0_BUFFER = Path(env.text("SWF_E0_BUFFER", str(SWF_HOME / "storage" / "E0_BUFFER")))

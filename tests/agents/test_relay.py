@@ -8,7 +8,6 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.conf import settings
 from django.db import connection, transaction
 from kombu import Connection
 
@@ -24,6 +23,7 @@ from apps.runs.models import JournalEntry
 from apps.runs.selectors import cursor_position, newest_position
 from services.base import Engine
 from swf_site.celery import app
+from swf_site.settings.broker import transport_options
 from tests.factories import a_run
 
 DAQSIM = agent_spec("daqsim")
@@ -32,10 +32,7 @@ DAQSIM = agent_spec("daqsim")
 def use_broker(monkeypatch: pytest.MonkeyPatch, url: str, **options: Any) -> None:
     """Let the publisher send to this broker."""
     monkeypatch.setenv("CELERY_BROKER_WRITE_URL", url)
-    address = {"conn_string": url.replace("pgmq://", "postgresql://", 1)}
-    monkeypatch.setitem(
-        app.conf, "broker_transport_options", settings.CELERY_BROKER_TRANSPORT_OPTIONS | address | options
-    )
+    monkeypatch.setitem(app.conf, "broker_transport_options", transport_options(url) | options)
 
 
 class Inbox:
@@ -183,17 +180,31 @@ def pgmq_inbox(transactional_db: None, postgres: Engine, monkeypatch: pytest.Mon
         yield Inbox(broker)
 
 
+@pytest.fixture
+def rabbitmq_inbox(
+    transactional_db: None, rabbitmq: Engine, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Inbox]:
+    """The queue of the daqsim agent on RabbitMQ."""
+    use_broker(monkeypatch, rabbitmq.environment()["BROKER_URL"])
+    with app.connection_for_write() as broker:
+        yield Inbox(broker)
+
+
 @pytest.mark.services
-def test_from_the_journal_over_postgresql_to_the_agent(pgmq_inbox: Inbox, publisher: Publisher) -> None:
+@pytest.mark.parametrize("bus", ["pgmq", "rabbitmq"])
+def test_from_the_journal_over_the_bus_to_the_agent(
+    bus: str, publisher: Publisher, request: pytest.FixtureRequest
+) -> None:
+    inbox: Inbox = request.getfixturevalue(f"{bus}_inbox")
     say("pause")
     publisher.step()
-    taken = pgmq_inbox.take()
+    taken = inbox.take()
     for delivery, body in taken:
         receive(DAQSIM, body, delivery_id=UUID(delivery))
 
     assert [body["msg_type"] for _, body in taken] == ["run_workflow", "pause_workflow"]
     assert DaqCheckpoint.objects.get().command == "pause"
-    assert pgmq_inbox.take() == []
+    assert inbox.take() == []
 
 
 def sessions() -> set[int]:

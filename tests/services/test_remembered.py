@@ -14,7 +14,7 @@ import pytest
 from services.base import REPOSITORY
 from services.ports import CANDIDATES, LOOPBACK, is_free, port
 from services.registry import CLASSES, compose_environment, engines
-from services.remembered import password
+from services.remembered import change, password, recall
 
 ASK = "import sys, pathlib; from services.ports import port; print(port(pathlib.Path(sys.argv[1]), 'one'))"
 
@@ -37,6 +37,15 @@ def test_choices_are_private(tmp_path: Path) -> None:
     assert password(tmp_path, "swf") == password(tmp_path, "swf")
     assert password(tmp_path, "swf") != password(tmp_path, "rucio")
     assert stat.S_IMODE((tmp_path / "passwords.json").stat().st_mode) == 0o600
+
+
+def test_a_choice_can_be_changed_and_the_others_stay(tmp_path: Path) -> None:
+    path = tmp_path / "choices.json"
+    assert recall(path, "one") is None
+    change(path, "one", "first")
+    change(path, "two", 2)
+    change(path, "one", "second")
+    assert (recall(path, "one"), recall(path, "two")) == ("second", 2)
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
@@ -63,9 +72,10 @@ def test_an_engine_served_elsewhere_is_left_out(tmp_path: Path, monkeypatch: pyt
 
 
 def test_the_users_broker_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("DATABASE_URL", raising=False)
+    for name in ("DATABASE_URL", "BROKER_URL"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("ACTIVEMQ_HOST", "broker.example.org")
-    assert "BROKER_URL" not in compose_environment(tmp_path)
+    assert compose_environment(tmp_path)["BROKER_URL"] == ""
 
 
 def test_the_command_line_prints_what_a_shell_can_read(tmp_path: Path) -> None:

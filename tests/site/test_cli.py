@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from services.base import REPOSITORY
+from services.bus import chosen_bus
 from swf_site.cli import main, processes, system
 from swf_site.cli.demo import RunRequest, summary
 from swf_site.cli.errors import CommandError
@@ -24,13 +25,14 @@ from swf_site.cli.steps import Step, run_steps
 from swf_site.cli.supervisor import Supervisor
 
 SECONDS = 20.0
+FOREIGN = ("DATABASE_URL", "BROKER_URL")
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     """The state directory of the commands in this test, with engines of its own."""
     for name in list(os.environ):
-        if name.startswith(("SWF_", "RUCIO_")) or name in ("DATABASE_URL", "BROKER_URL", "ACTIVEMQ_HOST"):
+        if name.startswith(("SWF_", "RUCIO_", "ACTIVEMQ_")) or name in FOREIGN:
             monkeypatch.delenv(name)
     monkeypatch.setenv("SWF_HOME", str(tmp_path / "home"))
     return Home(tmp_path / "home")
@@ -66,7 +68,7 @@ class Record:
     ("command", "option"),
     [
         ("init", "--dev"),
-        ("start-local", "--help"),
+        ("start-local", "--bus"),
         ("stop-local", "--help"),
         ("status-local", "--json"),
         ("run", "--from-dir"),
@@ -204,8 +206,37 @@ def test_a_failed_step_gives_up_the_others() -> None:
 
 def test_supervisor_knows_every_program_and_starts_none_by_itself(supervisor: Supervisor) -> None:
     states = supervisor.states()
-    assert {*system.PROGRAMS, "postgres", "rucio", "xrootd"} == set(states)
+    assert {*system.PROGRAMS, "postgres", "activemq", "rabbitmq", "rucio", "xrootd"} == set(states)
     assert {state.state for state in states.values()} == {"STOPPED"}
+
+
+@pytest.mark.parametrize("command", ["start-local", "run", "demo"])
+def test_the_bus_of_a_running_testbed_cannot_be_changed(
+    supervisor: Supervisor, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    assert main([command, "--bus", "rabbitmq"]) == 1
+    assert "runs on the bus pgmq; to change it, stop it: swf-testbed stop-local" in capsys.readouterr().err
+    assert chosen_bus(supervisor.home.directory) == "pgmq"
+
+
+def test_a_bus_that_is_not_installed_is_not_chosen(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(home.directory))
+    for bus in ("activemq", "rabbitmq"):
+        assert main(["start-local", "--bus", bus]) == 1
+        message = capsys.readouterr().err
+        assert "Install: apt-get install --no-install-recommends" in message
+        assert "Traceback" not in message
+    assert chosen_bus(home.directory) == "pgmq"
+
+
+def test_the_users_own_broker_outranks_the_option(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ACTIVEMQ_HOST", "broker.example.org")
+    assert main(["start-local", "--bus", "pgmq"]) == 1
+    assert "ACTIVEMQ_HOST names a broker of your own" in capsys.readouterr().err
 
 
 def test_strays_of_a_killed_supervisor_are_found_and_ended(supervisor: Supervisor) -> None:

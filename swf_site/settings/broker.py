@@ -1,0 +1,72 @@
+"""Celery's broker: `BROKER_URL`, else the ActiveMQ of `ACTIVEMQ_*`, else queues in the testbed's own database."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
+from . import env
+
+ACTIVEMQ_PORT = 61616
+# A message of a killed worker comes back after the visibility timeout. Tasks only write a row and wake a loop, so it is
+# seconds, not kombu's half hour.
+PGMQ_OPTIONS = {
+    "visibility_timeout": 8,
+    "wait_time_seconds": 0,
+    "polling_interval": 1,
+    "use_notify": True,
+    "notify_throttle_interval_ms": 1,
+    "init_extension": False,
+    "pool_size": 2,
+    "pool_timeout": 5,
+}
+
+
+def url(database_url: str) -> str:
+    """The broker's address; several of one ActiveMQ are separated by semicolons, as Celery takes them.
+
+    Raises:
+        ImproperlyConfigured: a host of `ACTIVEMQ_HOST` has a port that is none.
+    """
+    named = env.text("BROKER_URL", "")
+    return named or _activemq() or f"pgmq{database_url[database_url.index(':') :]}"
+
+
+def tls(broker_url: str) -> dict[str, Any] | None:
+    """Celery's `broker_use_ssl` from `ACTIVEMQ_USE_SSL` and `ACTIVEMQ_SSL_CA_CERTS`; None without TLS.
+
+    Other brokers have their TLS in the scheme of their address (`amqps://`).
+    """
+    if not broker_url.startswith("stomp") or not env.flag("ACTIVEMQ_USE_SSL", default=False):
+        return None
+    certificates = env.text("ACTIVEMQ_SSL_CA_CERTS", "")
+    return {"cert_reqs": ssl.CERT_REQUIRED, **({"ca_certs": certificates} if certificates else {})}
+
+
+def transport_options(broker_url: str) -> dict[str, Any]:
+    """What the transport of this address is told beside it."""
+    scheme = urlsplit(broker_url).scheme
+    if scheme == "pgmq":
+        # Without this, pgmq's client would go to DATABASE_URL, whatever the broker's address says.
+        return {**PGMQ_OPTIONS, "conn_string": broker_url.replace("pgmq://", "postgresql://", 1)}
+    # The relay moves its cursor past what it has sent: so it waits until the broker has it.
+    return {"confirm_publish": True}
+
+
+def _activemq() -> str:
+    user = quote(env.text("ACTIVEMQ_USER", "admin"), safe="")
+    password = quote(env.text("ACTIVEMQ_PASSWORD", ""), safe="")
+    port = env.number("ACTIVEMQ_PORT", ACTIVEMQ_PORT)
+    return ";".join(
+        f"stomp://{user}:{password}@{_with_port(host, port)}//" for host in env.words("ACTIVEMQ_HOST")
+    )
+
+
+def _with_port(host: str, default: int) -> str:
+    try:
+        return host if urlsplit(f"//{host}").port is not None else f"{host}:{default}"
+    except ValueError as error:
+        raise ImproperlyConfigured(f"ACTIVEMQ_HOST: {host!r} is no host[:port]: {error}") from error
