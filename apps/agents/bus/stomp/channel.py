@@ -33,7 +33,7 @@ _DELIVERY_HEADERS = frozenset(
     {"ack", "subscription", "message-id", "content-length", "redelivered", "timestamp", "original-destination"}
     | {"scheduledJobId", "brokerInTime", "brokerOutTime"}
 )
-_GET_SECONDS = 0.25
+_GET_SECONDS = 1.0
 _PURGE_PREFETCH = 1000
 _NOTHING = "1 = 0"  # the selector of a subscription that makes a queue exist
 
@@ -142,21 +142,21 @@ class Channel(virtual.Channel):
         name = f"purge-{wire.number()}"
         inbox = self.connection.open_inbox(name, source, **self._routes.dialect.prefetch(_PURGE_PREFETCH))
         try:
-            while True:
-                with suppress(TimeoutError):
+            with suppress(TimeoutError):
+                while self._has_ready(source):
                     self.connection.wait_inbox(inbox, _GET_SECONDS)
-                if not inbox and not self._ready(source):
-                    return taken
-                taken += len(inbox)
-                inbox.clear()
+                    taken += len(inbox)
+                    inbox.clear()
         finally:
+            # Once it is confirmed, nothing more can come.
             self.connection.close_inbox(name)
+        return taken + len(inbox)
 
-    def _ready(self, source: str) -> int:
+    def _has_ready(self, source: str) -> bool:
         if not self.connection.options.get("statistics", True):
-            return 0
+            return True
         now = self.connection.destination_statistics(source)
-        return now.length - now.in_flight
+        return now.length > now.in_flight
 
     # Publishing.
 
@@ -306,7 +306,7 @@ class Channel(virtual.Channel):
             self.connection.wire.send(encode("UNSUBSCRIBE", {"id": subscription.id}))
 
     def basic_get(self, queue: str, no_ack: bool = False, **_: Any) -> Message | None:  # noqa: FBT001, FBT002
-        """One message, or None if none has come in a quarter of a second."""
+        """One message, or None if none has come in a second."""
         found: list[Message] = []
         tag = f"get-{self.connection.wire.number()}"
         for source in self._sources(queue):

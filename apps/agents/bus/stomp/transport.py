@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kombu.transport import base, virtual
+from kombu.utils.url import parse_url
 
 from .channel import Channel, Subscription
 from .destinations import Routes
@@ -68,18 +69,21 @@ class Transport(virtual.Transport):
 
     def establish_connection(self) -> Transport:
         client, options = self.client, self.options
-        virtual_host = client.virtual_host if client.virtual_host not in (None, "", "/") else client.hostname
-        headers = {"host": virtual_host, "login": client.userid, "passcode": client.password}
+        where = _where(client)
+        host, virtual_host = where["hostname"] or "127.0.0.1", where["virtual_host"]
         # Somebody calls heartbeat_check() only where kombu was given a heart-beat; the broker can always be asked for its.
         offers = float(client.heartbeat or 0)
-        tls = client.ssl or client.transport_cls == "stomp+ssl" or None
         self.subscriptions = {}
         self._wire = Wire(
-            (client.hostname or "127.0.0.1", client.port or self.default_port),
-            headers=headers,
+            (host, where["port"] or self.default_port),
+            headers={
+                "host": host if virtual_host in (None, "", "/") else virtual_host,
+                "login": where["userid"],
+                "passcode": where["password"],
+            },
             heartbeats=(offers, offers or float(options.get("heartbeat", 10))),
             timeout=float(client.connect_timeout or 10),
-            tls={} if tls is True else tls,
+            tls=_tls_options(client),
             frame_limit=int(options.get("frame_limit", FRAME_LIMIT)),
         )
         super().establish_connection()
@@ -215,6 +219,20 @@ class Transport(virtual.Transport):
                 raise TimeoutError
 
     def close_inbox(self, name: str) -> None:
-        """Unsubscribe."""
-        self.wire.send(encode("UNSUBSCRIBE", {"id": name}))
+        """Unsubscribe; when this returns, the inbox holds all that came."""
+        self.wire.confirm(encode("UNSUBSCRIBE", {"id": name, "receipt": name}), name, self.receipt_timeout)
         self.wire.inboxes.pop(name, None)
+
+
+def _where(client: Any) -> dict[str, Any]:
+    """Host and login. To kombu, "stomp+ssl://..." is the transport "stomp" with a URL of its own, which it does not parse."""
+    if "://" in (client.hostname or ""):
+        return dict(parse_url(client.hostname))
+    return {name: getattr(client, name) for name in ("hostname", "port", "userid", "password", "virtual_host")}
+
+
+def _tls_options(client: Any) -> dict[str, Any] | None:
+    """None for a plain connection. Of "stomp+ssl", kombu's copies of a connection have the prefix only."""
+    if not client.ssl and client.uri_prefix != "stomp" and client.transport_cls != "stomp+ssl":
+        return None
+    return client.ssl if isinstance(client.ssl, dict) else {}

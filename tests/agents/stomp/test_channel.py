@@ -1,0 +1,213 @@
+"""AMQP's methods on a real broker."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+from kombu import Connection, Consumer, Exchange, Queue
+from kombu.message import Message
+
+from .conftest import eventually
+
+pytestmark = [pytest.mark.services, pytest.mark.filterwarnings("ignore")]
+Connect = Callable[..., Connection]
+
+
+def drain(connection: Connection, seconds: float = 0.5) -> None:
+    """Deliver all that comes until nothing has for some time."""
+    with pytest.raises(TimeoutError):
+        while True:
+            connection.drain_events(timeout=seconds)
+
+
+def consume(connection: Connection, queue: Queue, prefetch: int = 0) -> tuple[Consumer, list[Message]]:
+    got: list[Message] = []
+    channel = connection.channel()
+    channel.basic_qos(0, prefetch, False)
+    consumer = Consumer(channel, [queue], on_message=got.append, accept=["json", "pickle"])
+    consumer.consume()
+    return consumer, got
+
+
+@pytest.mark.parametrize("body", ["text", {"a": [1, None]}, "x" * 3_000_000, "nul \0 colon : ü \n \\"], ids=repr)
+def test_bodies_arrive_as_they_were(connect: Connect, name: str, body: object) -> None:
+    connection = connect()
+    headers = {"when": "2026:01", "odd\nname": "a\\b:c", "long": "y" * 20_000}
+    connection.Producer().publish(body, routing_key=name, headers=headers, correlation_id="c:1", priority=3)
+    message = connection.default_channel.basic_get(name, no_ack=True)
+    assert message.payload == body
+    assert message.headers == headers
+    assert message.properties["correlation_id"] == "c:1"
+    assert message.properties["priority"] == 3
+
+
+def test_binary_bodies(connect: Connect, name: str) -> None:
+    connection = connect()
+    raw = bytes(range(256))
+    connection.Producer().publish(raw, routing_key=name, content_type="application/data", content_encoding="binary")
+    assert connection.default_channel.basic_get(name, no_ack=True).body == raw
+
+
+def test_prefetch_grows_and_shrinks(connect: Connect, name: str) -> None:
+    connection = connect()
+    queue = Queue(name, durable=True)
+    producer = connection.Producer()
+    with producer.batch(100):
+        for number in range(40):
+            producer.publish(number, routing_key=name)
+    consumer, got = consume(connection, queue, prefetch=4)
+    drain(connection)
+    assert len(got) == 4
+    for size in range(5, 12):
+        consumer.qos(prefetch_count=size)
+    drain(connection)
+    assert 11 <= len(got) <= 16, "at least what was asked for, growing in doubling steps"
+    in_steps = len(connection.transport.subscriptions)
+    assert in_steps <= 5
+    consumer.qos(prefetch_count=4)
+    while len(got) < 40 or any(not message.acknowledged for message in got):
+        for message in got:
+            if not message.acknowledged:
+                message.ack()
+        drain(connection, 0.1)
+    assert len(connection.transport.subscriptions) == 1
+    assert sorted(message.payload for message in got) == list(range(40))
+
+
+def test_a_cancelled_consumer_may_still_acknowledge(connect: Connect, name: str) -> None:
+    connection, queue = connect(), Queue(name, durable=True)
+    for number in range(3):
+        connection.Producer().publish(number, routing_key=name)
+    consumer, got = consume(connection, queue, prefetch=2)
+    drain(connection)
+    consumer.cancel()
+    for message in got:
+        message.ack()
+    eventually(lambda: connection.transport.queue_statistics(name).consumers == 0, what="the end of the subscription")
+    assert connection.transport.queue_statistics(name).length == 1
+    assert connection.default_channel.basic_get(name, no_ack=True).payload == 2
+
+
+def test_threads_acknowledge_while_the_loop_reads(connect: Connect, name: str) -> None:
+    connection, queue = connect(), Queue(name, durable=True)
+    producer = connection.Producer()
+    with producer.batch(500):
+        for number in range(500):
+            producer.publish(number, routing_key=name)
+    _, got = consume(connection, queue, prefetch=50)
+    done: list[int] = []
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            while len(done) < 500:
+                try:
+                    message = got.pop()
+                except IndexError:
+                    time.sleep(0.001)
+                    continue
+                # One in ten is put back, once, in a transaction.
+                if message.payload % 10 == 0 and not message.delivery_info["redelivered"]:
+                    message.requeue()
+                else:
+                    message.ack()
+                    done.append(message.payload)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + 20
+    while len(done) < 500 and not failures and time.monotonic() < deadline:
+        try:
+            connection.drain_events(timeout=0.1)
+        except TimeoutError:
+            pass
+    for thread in threads:
+        thread.join(5)
+    assert not failures
+    assert sorted(done) == list(range(500))
+    eventually(lambda: connection.transport.queue_statistics(name).length == 0, what="an empty queue")
+
+
+def test_numbers_are_true(connect: Connect, name: str) -> None:
+    connection = connect()
+    channel = connection.default_channel
+    queue = Queue(name, durable=True)(channel)
+    assert queue.declare() == name
+    assert channel.queue_declare(name, passive=True).message_count == 0
+    assert connection.transport.queue_statistics(name).oldest_age_seconds is None
+    producer = connection.Producer()
+    with producer.batch(1000):
+        for number in range(2500):
+            producer.publish(number, routing_key=name)
+    assert channel.queue_declare(name, passive=True).message_count == 2500
+    other = connect()
+    _, got = consume(other, queue, prefetch=7)
+    eventually(lambda: connection.transport.queue_statistics(name).in_flight == 7, what="messages in flight")
+    numbers = connection.transport.queue_statistics(name)
+    assert numbers.consumers == 1
+    assert numbers.oldest_age_seconds is not None
+    assert 0 < numbers.oldest_age_seconds < 60
+    assert queue.purge() == 2493, "all but those in flight"
+    other.release()
+    eventually(lambda: connection.transport.queue_statistics(name).in_flight == 0, what="their return")
+    assert queue.purge() == 7
+    assert not got
+
+
+def test_a_durable_queue_keeps_what_comes_before_anybody_reads_it(connect: Connect, name: str) -> None:
+    exchange = Exchange(f"news.{name}", type="topic")
+    connection = connect()
+    queue = Queue(f"reader.{name}", exchange, routing_key="stf.*", durable=True)(connection.default_channel)
+    queue.declare()
+    other = connect(exchanges={exchange.name: "topic"})
+    for key in ("stf.ready", "stf.ready.late", "run.start", "stf.gone"):
+        other.default_channel.basic_publish(
+            other.default_channel.prepare_message(key, content_type="text/plain", content_encoding="utf-8"),
+            exchange=exchange.name,
+            routing_key=key,
+        )
+    assert connection.transport.queue_statistics(queue.name).length == 2
+    got = [connection.default_channel.basic_get(queue.name, no_ack=True) for _ in range(2)]
+    assert [message.body for message in got] == [b"stf.ready", b"stf.gone"]
+
+
+def test_a_batch_arrives_as_a_whole_or_not_at_all(connect: Connect, name: str) -> None:
+    connection = connect()
+    producer = connection.Producer(serializer="json")
+    assert producer.supports_batch_publish
+    with pytest.raises(ZeroDivisionError), producer.batch(200):
+        producer.publish(1, routing_key=name)
+        raise ZeroDivisionError
+    with producer.batch(200):
+        for number in range(150):
+            producer.publish(number, routing_key=name)
+        assert connection.transport.queue_statistics(name).length == 0
+    assert connection.transport.queue_statistics(name).length == 150
+    with pytest.raises(connection.connection_errors), producer.batch(200):
+        producer.publish(1, routing_key=name)
+        connection.default_channel._outgoing = lambda *_: [({"destination": ""}, b"", False)]
+        producer.publish(2, routing_key=name)
+    assert connect().transport.queue_statistics(name).length == 150
+
+
+def test_an_expired_message_is_not_delivered(connect: Connect, name: str) -> None:
+    connection = connect()
+    connection.Producer().publish("late", routing_key=name, expiration=0.1)
+    time.sleep(0.15)
+    assert connection.default_channel.basic_get(name) is None
+
+
+def test_an_error_of_the_broker_ends_the_connection_and_a_new_one_works(connect: Connect, name: str) -> None:
+    connection = connect()
+    producer = connection.Producer()
+    connection.transport.wire.send(b"NONSENSE\n\n\0")
+    with pytest.raises(connection.connection_errors):
+        while True:
+            producer.publish("x", routing_key=name)
+    producer.publish("y", routing_key=name, retry=True, retry_policy={"max_retries": 3})
