@@ -65,7 +65,7 @@ def _delivery(message: Message) -> Delivery:
     except ValueError:
         delivery_id = uuid5(NAMESPACE_OID, given)
     try:
-        [body], *_ = message.payload
+        [body, *_], *_ = message.payload  # behind the body of a broken message comes the reason
     except Exception as error:  # noqa: BLE001 - a message must not be lost, whatever its decoder raises
         log.warning("a message cannot be decoded: %s", error)
         body = message.body

@@ -82,6 +82,9 @@ class Channel(virtual.Channel):
     def _new_queue(self, queue: str, **options: Any) -> None:
         if options.get("durable") and not options.get("auto_delete"):
             self._routes.durable_queues.add(queue)
+        feed = self._routes.feeds.get(queue)
+        if feed and feed.destination and feed.destination.startswith("/queue/"):
+            self._make_exist(feed.destination)
 
     def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
         if queue in self._routes.durable_queues and self._routes.broadcasts(exchange):

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand
 from django.db import transaction
 
 from apps.agents.bus import pgmq
-from apps.agents.bus.topology import queue_of
+from apps.agents.bus.topology import queue_of, use_plain_messages
 from apps.agents.registry import AGENTS, agent_spec
 
 
@@ -20,10 +20,12 @@ class Command(BaseCommand):
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        agents = [agent_spec(name) for name in AGENTS]
+        use_plain_messages(current_app, *agents)
         with current_app.connection_for_write() as broker:
             if broker.transport_cls == "pgmq":
                 with transaction.atomic():
                     pgmq.install()
-            for name in AGENTS:
-                queue_of(agent_spec(name))(broker.default_channel).declare()
-                self.stdout.write(f"queue of {name}: ready")
+            for agent in agents:
+                queue_of(agent)(broker.default_channel).declare()
+                self.stdout.write(f"queue of {agent.name}: ready")

@@ -6,11 +6,13 @@ import signal
 import threading
 from typing import Any
 
+from celery import current_app
 from django.core.management.base import BaseCommand
 
 from apps.agents.bus.agent import LoopSpec
 from apps.agents.bus.loop import Loop, keep_connections
 from apps.agents.bus.relay import Publisher, sequence
+from apps.agents.bus.topology import use_plain_messages
 from apps.runs.journal import CHANNEL
 from apps.runs.live.listen import Listener
 
@@ -26,6 +28,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         keep_connections()
+        use_plain_messages(current_app)
         publisher = Publisher()
         publishing = Loop(LoopSpec("publish", publisher.step, gather=GATHER_SECONDS), actor="relay")
 
