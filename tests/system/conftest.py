@@ -12,27 +12,35 @@ from pathlib import Path
 import pytest
 
 from services.base import REPOSITORY
+from services.bus import BROKERS, Bus
 
 from .testbed import Testbed
 
 # What the tests' own engines put into this process's environment must not reach the testbed under test.
 FOREIGN = ("DATABASE_URL", "BROKER_URL", "SECRET_KEY", "DJANGO_SETTINGS_MODULE", "SWF_E0_BUFFER")
+FOREIGN_FAMILIES = ("RUCIO_", "ACTIVEMQ_")
 
 
 @pytest.fixture(scope="module")
-def testbed() -> Iterator[Testbed]:
-    """A running testbed in a temporary home, copying by POSIX means; ended and removed afterwards."""
+def testbed(request: pytest.FixtureRequest) -> Iterator[Testbed]:
+    """A running testbed in a temporary home, copying by POSIX means; ended and removed afterwards.
+
+    Its parameter is the bus, `pgmq` if there is none.
+    """
+    bus = Bus(getattr(request, "param", Bus.PGMQ))
+    if (kind := BROKERS.get(bus)) and (reason := kind(Path("/nowhere")).missing()):
+        pytest.skip(reason)
     home = Path(tempfile.mkdtemp(prefix="swf-system-"))
     environment = {
         name: value
         for name, value in os.environ.items()
-        if name not in FOREIGN and not name.startswith("RUCIO_")
+        if name not in FOREIGN and not name.startswith(FOREIGN_FAMILIES)
     }
     environment |= {"SWF_HOME": str(home), "SWF_TRANSFER": "posix"}
     command = [str(REPOSITORY / "swf-testbed")]
     try:
-        subprocess.run([*command, "start-local"], env=environment, check=True, timeout=240)
-        yield Testbed(home, environment)
+        subprocess.run([*command, "start-local", "--bus", bus], env=environment, check=True, timeout=240)
+        yield Testbed(home, environment, bus)
     finally:
         subprocess.run([*command, "stop-local"], env=environment, check=False, timeout=120)
         shutil.rmtree(home, ignore_errors=True)

@@ -9,15 +9,22 @@ import pytest
 from rucio.client import Client
 
 from apps.stf.container.checksum import adler32_file
+from services.bus import BROKERS, Bus
 from services.registry import engine
 
 from .testbed import Testbed, wait_until
 from .witness import Witness, site_copy
 
-pytestmark = [pytest.mark.services, pytest.mark.timeout(420)]
+pytestmark = [
+    pytest.mark.services,
+    pytest.mark.timeout(420),
+    pytest.mark.parametrize("testbed", list(Bus), indirect=True),
+]
 
 STFS = 100
 VICTIMS = ("daqsim", "data", "relay", "web", "rucio", "postgres")
+# The broker, where the bus has one of its own.
+BROKER_PROGRAMS = {kind.name for kind in BROKERS.values()}
 # What must have been handed on after a restart, as a growing number.
 PROGRESS = {
     "daqsim": "SELECT count(*) FROM runs_journalentry WHERE kind = 'stf_gen'",
@@ -25,6 +32,7 @@ PROGRESS = {
     "relay": "SELECT position FROM runs_journalcursor WHERE follower = 'bus'",
     "rucio": "SELECT count(*) FROM stf_replica WHERE state = 'verified'",
     "postgres": "SELECT count(*) FROM runs_journalentry WHERE kind = 'stf_ready'",
+    **dict.fromkeys(BROKER_PROGRAMS, "SELECT position FROM runs_journalcursor WHERE follower = 'bus'"),
 }
 HANDED_ON_SECONDS = 10
 RESTART_SECONDS = 30
@@ -61,7 +69,7 @@ def test_a_run_survives_the_kill_of_every_process(testbed: Testbed) -> None:
         what="the first copy is verified",
     )
 
-    for victim in VICTIMS:
+    for victim in (*VICTIMS, *(name for name in BROKER_PROGRAMS if name == testbed.bus)):
         _kill_and_see_it_go_on(testbed, victim)
 
     wait_until(lambda: testbed.lifecycle(run) == "closed", seconds=180, what="the run is closed")

@@ -15,6 +15,7 @@ from typing import Any
 import psycopg
 
 from services.base import REPOSITORY
+from services.bus import Bus
 from services.registry import engine
 from swf_site.cli.home import Home
 from swf_site.cli.supervisor import Supervisor
@@ -37,8 +38,9 @@ class Testbed:
 
     __test__ = False
 
-    def __init__(self, home: Path, environment: dict[str, str]) -> None:
+    def __init__(self, home: Path, environment: dict[str, str], bus: Bus) -> None:
         self.home = home
+        self.bus = bus
         self.storage = home / "storage"
         self._environment = environment
         self._supervisor = Supervisor(Home(home))
