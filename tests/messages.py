@@ -17,6 +17,8 @@ _STF = {
 
 SAMPLES: dict[str, dict[str, Any]] = {
     "run_workflow": {"workflow_name": "fast"},
+    "status_request": {},
+    "reply": {"command": "status_request", "status": "ok"},
     "pause_workflow": _RUN,
     "resume_workflow": _RUN,
     "stop_workflow": {},

@@ -48,8 +48,12 @@ def _kill_and_see_it_go_on(testbed: Testbed, victim: str) -> None:
     wait_until(
         lambda: testbed.restarted(victim, killed), seconds=RESTART_SECONDS, what=f"{victim} is running again"
     )
-    if victim == "rucio":
-        wait_until(lambda: engine("rucio", testbed.home).ready() is None, seconds=30, what="Rucio answers")
+    if victim in {"rucio", *BROKER_PROGRAMS}:
+        wait_until(
+            lambda: engine(victim, testbed.home).ready() is None,
+            seconds=RESTART_SECONDS,
+            what=f"{victim} answers",
+        )
     if victim not in PROGRESS:
         return
     before = wait_until(

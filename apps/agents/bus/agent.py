@@ -12,7 +12,8 @@ from typing import Any
 
 from .schemas import Message
 
-Handler = Callable[[Any], None]
+# What it returns, if anything, is the answer for a sender that asked for one.
+Handler = Callable[[Any], dict[str, Any] | None]
 # A step does one portion of waiting work and returns True when there may be more at once.
 Step = Callable[[], bool]
 
@@ -34,7 +35,8 @@ class LoopSpec:
 class AgentSpec:
     """An agent. Its queue is bound to the message types in `handlers`.
 
-    `wakes` names the loop that a handled message gives work to.
+    `wakes` names the loop that a handled message gives work to. With `takes_commands` it also reads the queues in which
+    other systems put commands.
     """
 
     name: str
@@ -43,6 +45,7 @@ class AgentSpec:
     handlers: Mapping[type[Message], Handler]
     loops: tuple[LoopSpec, ...]
     wakes: Mapping[type[Message], str] = field(default_factory=dict)
+    takes_commands: bool = False
 
     @property
     def msg_types(self) -> list[str]:

@@ -71,4 +71,4 @@ def _delivery(message: Message) -> Delivery:
         body = message.body
         text = body.decode(errors="backslashreplace") if isinstance(body, bytes) else str(body)
         return Delivery(text, delivery_id)
-    return Delivery(body, delivery_id)
+    return Delivery(body, delivery_id, message.delivery_info.get("routing_key", ""))

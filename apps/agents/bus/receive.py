@@ -29,13 +29,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Delivery:
-    """A message as the bus gave it: the decoded JSON, and an id that is the same whenever it is delivered.
+    """A message as the bus gave it: the decoded JSON, an id that is the same whenever it is delivered, and its queue.
 
     `delivery_id` stands for the id of a message that has none.
     """
 
     body: Any
     delivery_id: UUID
+    queue: str = ""
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ def _handle(agent: AgentSpec, messages: Sequence[Message]) -> None:
             causation_id=message.msg_id,
             heard=heard,
         ):
-            agent.handlers[type(message)](message)
+            message.answer = agent.handlers[type(message)](message) or {}
     services.finish(agent.name, *ids)
 
 

@@ -12,11 +12,9 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from celery import current_app
 from django.db import connection, transaction
 from django.utils import timezone
 from kombu import Connection
-from kombu.exceptions import KombuError
 from pydantic import ValidationError
 
 from apps.runs.errors import RetryableError
@@ -26,7 +24,8 @@ from apps.runs.selectors import cursor_position, entries_after
 
 from .. import services
 from .schemas import MESSAGES
-from .topology import EPICTOPIC, RECEIVE_TASK
+from .sending import connection_to_send, failures, send
+from .topology import EPICTOPIC
 
 log = logging.getLogger(__name__)
 
@@ -91,32 +90,16 @@ class Publisher:
             self._connection.release()
             self._connection = None
 
-    @staticmethod
-    def _failures(broker: Connection) -> tuple[type[BaseException], ...]:
-        """What a broker that is away raises, whatever broker it is."""
-        return (KombuError, OSError, *broker.connection_errors, *broker.channel_errors)
-
     def _publish(self, messages: list[dict[str, Any]]) -> None:
         if not messages:
             return
-        # Without heart-beats of its own: nobody would send them between two steps.
-        broker = self._connection or current_app.connection_for_write(heartbeat=0)
+        broker = self._connection or connection_to_send()
         try:
             producer = broker.Producer(serializer="json")
             with producer.batch(BATCH):  # type: ignore[attr-defined] # newer than the stubs
                 for message in messages:
-                    task = current_app.amqp.create_task_message(
-                        message["msg_id"], RECEIVE_TASK, [message], {}
-                    )
-                    producer.publish(
-                        task.body,
-                        exchange=EPICTOPIC,
-                        routing_key=message["msg_type"],
-                        declare=[EPICTOPIC],
-                        headers=task.headers,
-                        **task.properties,
-                    )
-        except self._failures(broker) as error:
+                    send(producer, message, EPICTOPIC, message["msg_type"])
+        except failures(broker) as error:
             self._connection = broker
             self.close()
             raise RetryableError(f"the broker does not take messages: {error}") from error

@@ -9,7 +9,10 @@ from collections.abc import Sequence
 from django.db import Error as DatabaseError
 from django.utils import timezone
 
+from apps.runs.errors import RetryableError
+
 from .. import services
+from . import commands
 from .agent import AgentSpec, LoopSpec
 from .loop import Loop
 from .namespaces import Namespaces
@@ -53,7 +56,7 @@ class AgentRuntime:
     def receive(self, deliveries: Sequence[Delivery]) -> list[Result]:
         """Handle messages and wake the loops that have work from them; what became of each.
 
-        Those of other namespaces are counted, and that is all.
+        Those of other namespaces are counted, and commands among them handed on.
         """
         try:
             foreign = [self._namespaces.is_foreign(delivery.body) for delivery in deliveries]
@@ -64,7 +67,13 @@ class AgentRuntime:
                 self.spec, [given for given, skip in zip(deliveries, foreign, strict=True) if not skip]
             )
         )
-        results = [None if skip else next(handled) for skip in foreign]
+        results = [
+            _hand_on(delivery) if skip else next(handled)
+            for delivery, skip in zip(deliveries, foreign, strict=True)
+        ]
+        for delivery, result, skip in zip(deliveries, results, foreign, strict=True):
+            if not skip:
+                commands.answer(self.spec.name, delivery, result)
         with self._lock:
             self._received += len(deliveries)
             self._foreign += sum(foreign)
@@ -92,3 +101,11 @@ class AgentRuntime:
             },
         )
         return False
+
+
+def _hand_on(delivery: Delivery) -> Again | None:
+    try:
+        commands.hand_on(delivery)
+    except RetryableError as error:
+        return Again(str(error))
+    return None

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
 from uuid_utils.compat import uuid7
 
 SCHEMA_VERSION = 1
@@ -53,11 +53,24 @@ class Message(BaseModel):
     timestamp: str = Field("", description="As occurred_at; the existing system's name for it")
     run_id: RunId | None = None
     execution_id: str | None = None
+    reply_to: Text = Field("", description="On ActiveMQ, the destination for the answer to a command")
+
+    # What the handler found; not part of the message.
+    _answer: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     @property
     def run_number(self) -> int | None:
         """The run id as a number."""
         return int(self.run_id) if self.run_id else None
+
+    @property
+    def answer(self) -> dict[str, Any]:
+        """What the handler has to say to a sender that asked for an answer."""
+        return self._answer
+
+    @answer.setter
+    def answer(self, found: dict[str, Any]) -> None:
+        self._answer = found
 
 
 class RunMessage(Message):
@@ -77,6 +90,20 @@ class RunWorkflow(Message):
     config: str = ""
     realtime: bool = True
     params: dict[str, Any] = Field(default_factory=dict)
+
+
+class StatusRequest(Message):
+    meaning = "What is going on? Answered with the runs that the DAQ is at work on."
+    msg_type: Literal["status_request"] = "status_request"
+
+
+class Reply(Message):
+    meaning = "The answer to a command whose sender asked for one."
+    msg_type: Literal["reply"] = "reply"
+    command: str
+    status: Literal["ok", "error"]
+    reason: str = ""
+    result: dict[str, Any] = Field(default_factory=dict)
 
 
 class ControlMessage(RunMessage):
@@ -239,6 +266,8 @@ MESSAGES: dict[str, type[Message]] = {
     _msg_type(model): model
     for model in (
         RunWorkflow,
+        StatusRequest,
+        Reply,
         PauseWorkflow,
         ResumeWorkflow,
         StopWorkflow,

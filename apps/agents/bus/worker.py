@@ -8,7 +8,7 @@ from celery.signals import worker_shutdown
 from .agent import AgentSpec
 from .loop import keep_connections
 from .runtime import AgentRuntime
-from .topology import queue_name, queue_of, use_plain_messages
+from .topology import queue_name, queues_of, use_plain_messages
 
 _runtime: AgentRuntime | None = None
 
@@ -32,7 +32,7 @@ def run_worker(spec: AgentSpec, *, log_level: str) -> None:
     # Celery would log into the database anew for every message.
     current_app.conf.CELERY_DB_REUSE_MAX = 1_000_000
     use_plain_messages(current_app, spec)
-    current_app.conf.task_queues = [queue_of(spec)]
+    current_app.conf.task_queues = queues_of(current_app, spec)
     current_app.conf.task_default_queue = queue_name(spec)
     worker_shutdown.connect(_stop, weak=False)
     _runtime.start()

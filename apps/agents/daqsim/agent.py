@@ -14,11 +14,13 @@ AGENT = AgentSpec(
     meaning="Drives runs through the core states, writes STF files into the exit buffer, deletes what is safe.",
     handlers={
         schemas.RunWorkflow: handlers.run_workflow,
+        schemas.StatusRequest: handlers.status_request,
         schemas.PauseWorkflow: handlers.pause_workflow,
         schemas.ResumeWorkflow: handlers.resume_workflow,
         schemas.StopWorkflow: handlers.stop_workflow,
         schemas.AbortWorkflow: handlers.abort_workflow,
     },
+    takes_commands=True,
     wakes={schemas.RunWorkflow: "runs"},
     loops=(
         LoopSpec("runs", Fleet().step, interval=1.0),

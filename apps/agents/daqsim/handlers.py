@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 
 from apps.runs.errors import DomainError
+from apps.runs.models import Run
 from apps.runs.selectors import get_run
 from apps.runs.workflow import WorkflowError, load_workflow
 
@@ -16,15 +18,19 @@ from . import checkpoint
 from .request import request_run
 
 
-def run_workflow(message: schemas.RunWorkflow) -> None:
+def run_workflow(message: schemas.RunWorkflow) -> dict[str, Any]:
     """Take on a requested run; or request one, if the message comes from elsewhere and names none.
+
+    Returns:
+        The run's number and execution id.
 
     Raises:
         DomainError: the workflow is unknown or a parameter is wrong.
     """
     if message.run_number is not None:
-        checkpoint.take_on(get_run(message.run_number))
-        return
+        run = get_run(message.run_number)
+        checkpoint.take_on(run)
+        return _named(run)
     path = _workflow_file(message.config or message.workflow_name)
     try:
         workflow = load_workflow(path, message.params)
@@ -36,6 +42,19 @@ def run_workflow(message: schemas.RunWorkflow) -> None:
         requested_by=message.sender or "unknown",
     )
     checkpoint.take_on(run)
+    return _named(run)
+
+
+def status_request(message: schemas.StatusRequest) -> dict[str, Any]:
+    """What the DAQ is at work on, in the namespace of the question."""
+    namespace = message.namespace or settings.SWF_NAMESPACE
+    runs = [get_run(number) for number in checkpoint.runs_at_work(namespace=namespace, execution_id=None)]
+    return {
+        "runs": [
+            {**_named(run), "lifecycle": run.lifecycle, "state": run.state, "substate": run.substate}
+            for run in runs
+        ]
+    }
 
 
 def pause_workflow(message: schemas.PauseWorkflow) -> None:
@@ -48,14 +67,20 @@ def resume_workflow(message: schemas.ResumeWorkflow) -> None:
     checkpoint.set_command(message.run_number, DaqCommand.NONE, message.reason)
 
 
-def stop_workflow(message: schemas.StopWorkflow) -> None:
-    """End the run after the STF in the making."""
-    checkpoint.set_command(_run_to_stop(message), DaqCommand.STOP, message.reason)
+def stop_workflow(message: schemas.StopWorkflow) -> dict[str, Any]:
+    """End the run after the STF in the making; returned is which one that is."""
+    number = _run_to_stop(message)
+    checkpoint.set_command(number, DaqCommand.STOP, message.reason)
+    return _named(get_run(number))
 
 
 def abort_workflow(message: schemas.AbortWorkflow) -> None:
     """End the run; it settles as aborted."""
     checkpoint.set_command(message.run_number, DaqCommand.ABORT, message.reason)
+
+
+def _named(run: Run) -> dict[str, Any]:
+    return {"run_id": str(run.run_number), "execution_id": run.execution.execution_id}
 
 
 def _run_to_stop(message: schemas.StopWorkflow) -> int:

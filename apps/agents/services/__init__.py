@@ -1,7 +1,7 @@
 """All writes of agents' own tables: heartbeats, inbound messages, dead letters."""
 
 from .heartbeat import agent_exited, beat
-from .inbox import MAX_ATTEMPTS, Attempt, begin, begin_fresh, finish, note_failure, park
+from .inbox import MAX_ATTEMPTS, Attempt, begin, begin_fresh, finish, note_failure, park, parked_reason
 
 __all__ = [
     "MAX_ATTEMPTS",
@@ -13,4 +13,5 @@ __all__ = [
     "finish",
     "note_failure",
     "park",
+    "parked_reason",
 ]

@@ -113,6 +113,12 @@ def park(agent: str, body: Any, reason: str, *, msg_id: UUID | None = None) -> N
         )
 
 
+def parked_reason(agent: str, msg_id: UUID) -> str:
+    """Why the message was parked; "" if it was not."""
+    letter = DeadLetter.objects.filter(agent=agent, msg_id=str(msg_id)).first()
+    return letter.reason if letter else ""
+
+
 def _storable(text: str) -> str:
     """The text, with what PostgreSQL cannot store (NUL, lone surrogates) written out: parking must never fail."""
     return text.encode(errors="backslashreplace").decode().replace("\0", "\\x00")

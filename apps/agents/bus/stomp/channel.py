@@ -192,7 +192,11 @@ class Channel(virtual.Channel):
         outlet = self._routes.outlets.get(exchange)
         if outlet is not None:
             body, fields = outlet.document(str_to_bytes(message["body"]))
-            headers: dict[str, Any] = {**fields, "destination": outlet.destination, "persistent": "true"}
+            headers: dict[str, Any] = {
+                **fields,
+                "destination": outlet.destination.replace("{routing_key}", routing_key),
+                "persistent": "true",
+            }
             yield {**headers, "content-type": "application/json"}, body, True
             return
         properties = dict(message["properties"])

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand
 from django.db import transaction
 
 from apps.agents.bus import pgmq
-from apps.agents.bus.topology import queue_of, use_plain_messages
+from apps.agents.bus.topology import queues_of, use_plain_messages
 from apps.agents.registry import AGENTS, agent_spec
 
 
@@ -27,5 +27,6 @@ class Command(BaseCommand):
                 with transaction.atomic():
                     pgmq.install()
             for agent in agents:
-                queue_of(agent)(broker.default_channel).declare()
+                for queue in queues_of(current_app, agent):
+                    queue(broker.default_channel).declare()
                 self.stdout.write(f"queue of {agent.name}: ready")

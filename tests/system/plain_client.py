@@ -1,0 +1,51 @@
+"""A client of ActiveMQ that knows nothing of the testbed: stomp.py, plain JSON, one listener."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import Any
+
+import stomp
+
+
+class PlainClient(stomp.ConnectionListener):  # type: ignore[misc] # stomp.py has no types
+    """Sends JSON and keeps what comes on the destinations it subscribed to, by destination."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self._lock = threading.Lock()
+        self._came: list[tuple[str, dict[str, Any], dict[str, str]]] = []
+        self._subscriptions = 0
+        self._connection = stomp.Connection(
+            [(environment["ACTIVEMQ_HOST"], int(environment["ACTIVEMQ_PORT"]))]
+        )
+        self._connection.set_listener("", self)
+        self._connection.connect(environment["ACTIVEMQ_USER"], environment["ACTIVEMQ_PASSWORD"], wait=True)
+
+    def subscribe(self, destination: str) -> None:
+        """Keep what comes there from now on."""
+        self._subscriptions += 1
+        self._connection.subscribe(destination, id=str(self._subscriptions), ack="auto")
+
+    def send(self, destination: str, body: dict[str, Any] | str, **headers: str) -> None:
+        """Send JSON, or a text as it is."""
+        text = body if isinstance(body, str) else json.dumps(body)
+        self._connection.send(destination, text, headers=headers)
+
+    def on_message(self, frame: Any) -> None:
+        with self._lock:
+            self._came.append((frame.headers["destination"], json.loads(frame.body), dict(frame.headers)))
+
+    def came(self, destination: str) -> list[dict[str, Any]]:
+        """The messages so far."""
+        with self._lock:
+            return [body for where, body, _ in self._came if where == destination]
+
+    def headers(self, destination: str) -> list[dict[str, str]]:
+        """Their STOMP headers."""
+        with self._lock:
+            return [headers for where, _, headers in self._came if where == destination]
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._connection.disconnect()
