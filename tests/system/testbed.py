@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import psycopg
 
@@ -44,6 +45,7 @@ class Testbed:
         self.storage = home / "storage"
         self._environment = environment
         self._supervisor = Supervisor(Home(home))
+        self._web = Home(home).dashboard.rstrip("/")
         self._database_url = engine("postgres", home).environment()["DATABASE_URL"]
 
     def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -87,6 +89,23 @@ class Testbed:
         assert pid is not None, f"{program} does not run"
         os.kill(pid, signal.SIGKILL)
         return pid
+
+    def is_running(self, program: str) -> bool:
+        """Whether supervisor takes it for running."""
+        return self._supervisor.state(program).state == "RUNNING"
+
+    def stop(self, program: str) -> None:
+        """Have supervisor end a program, and not start it anew."""
+        self._supervisor.stop([program])
+
+    def start(self, program: str) -> None:
+        """Have supervisor start it."""
+        self._supervisor.start(program)
+
+    def page(self, path: str) -> str:
+        """A page of the web server."""
+        with urlopen(self._web + path, timeout=10) as answer:
+            return str(answer.read().decode())
 
     def restarted(self, program: str, killed: int) -> bool:
         """Whether supervisor has started it anew."""

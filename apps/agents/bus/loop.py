@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from django.db import Error as DatabaseError
 from django.db import close_old_connections, connection, connections
@@ -90,6 +90,11 @@ class Loop(threading.Thread):
             (log.warning if reason else log.info)("%s: %s", self.name, reason or "goes on")
             self.waiting_for = reason
             self._changed()
+
+
+def why_waiting(loops: Iterable[Loop]) -> str:
+    """Why work waits, loop by loop; empty when none does."""
+    return "; ".join(f"{loop.name}: {loop.waiting_for}" for loop in loops if loop.waiting_for)
 
 
 def _first_line(error: Exception) -> str:

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from apps.runs.errors import RetryableError
 from apps.runs.live.channel import LIVE_CHANNEL
 from apps.runs.models import JournalCursor, JournalEntry
-from apps.runs.selectors import cursor_position, entries_after
+from apps.runs.selectors import cursor_position, entries_after, newest_position
 
 from .. import services
 from .schemas import MESSAGES
@@ -60,6 +60,11 @@ def sequence() -> bool:
         if positions:
             cursor.execute("SELECT pg_notify(%s, %s)", [LIVE_CHANNEL, str(max(positions))])
     return len(positions) == BATCH
+
+
+def backlog() -> int:
+    """How many entries have a position that the bus has not come to."""
+    return newest_position() - cursor_position(FOLLOWER)
 
 
 class Publisher:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from django.db import Error as DatabaseError
 from django.utils import timezone
@@ -14,7 +14,7 @@ from apps.runs.errors import RetryableError
 from .. import services
 from . import commands
 from .agent import AgentSpec, LoopSpec
-from .loop import Loop
+from .loop import Loop, why_waiting
 from .namespaces import Namespaces
 from .receive import Again, Delivery, Result, receive_batch
 
@@ -27,8 +27,10 @@ STOP_SECONDS = 15.0
 class AgentRuntime:
     """The loops of one agent in this process, and its heartbeat, which is a loop as well."""
 
-    def __init__(self, spec: AgentSpec) -> None:
+    def __init__(self, spec: AgentSpec, bus_trouble: Callable[[], str] = lambda: "") -> None:
+        """`bus_trouble` says why no messages come, "" if nothing keeps them away."""
         self.spec = spec
+        self._bus_trouble = bus_trouble
         self._started_at = timezone.now()
         self._received = 0
         self._foreign = 0
@@ -84,9 +86,8 @@ class AgentRuntime:
     @property
     def waiting_for(self) -> str:
         """Why work waits, loop by loop; empty when none does."""
-        return "; ".join(
-            f"{loop.name}: {loop.waiting_for}" for loop in self._loops.values() if loop.waiting_for
-        )
+        reasons = (self._bus_trouble(), why_waiting(self._loops.values()))
+        return "; ".join(reason for reason in reasons if reason)
 
     def _beat(self) -> bool:
         services.beat(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from celery import current_app
-from celery.signals import worker_shutdown
+from celery.signals import worker_ready, worker_shutdown
 
 from .agent import AgentSpec
 from .loop import keep_connections
@@ -11,6 +13,8 @@ from .runtime import AgentRuntime
 from .topology import queue_name, queues_of, use_plain_messages
 
 _runtime: AgentRuntime | None = None
+# Celery's, from when it is ready for the first time.
+_consumer: Any = None
 
 
 def runtime() -> AgentRuntime:
@@ -28,12 +32,13 @@ def run_worker(spec: AgentSpec, *, log_level: str) -> None:
     """Be this agent until told to stop (SIGTERM: finish the message and the steps in progress, then leave)."""
     global _runtime
     keep_connections()
-    _runtime = AgentRuntime(spec)
+    _runtime = AgentRuntime(spec, _bus_trouble)
     # Celery would log into the database anew for every message.
     current_app.conf.CELERY_DB_REUSE_MAX = 1_000_000
     use_plain_messages(current_app, spec)
     current_app.conf.task_queues = queues_of(current_app, spec)
     current_app.conf.task_default_queue = queue_name(spec)
+    worker_ready.connect(_remember, weak=False)
     worker_shutdown.connect(_stop, weak=False)
     _runtime.start()
     # Tasks only write a row and wake a loop, so one at a time in the main thread is the whole pool.
@@ -48,6 +53,17 @@ def run_worker(spec: AgentSpec, *, log_level: str) -> None:
             "--without-heartbeat",
         ]
     )
+
+
+def _remember(sender: Any, **_: object) -> None:
+    global _consumer
+    _consumer = sender
+
+
+def _bus_trouble() -> str:
+    if _consumer is not None and _consumer.connection is not None:
+        return ""
+    return f"bus: no connection to {current_app.connection_for_read().as_uri()}"
 
 
 def _stop(**_: object) -> None:
