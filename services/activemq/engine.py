@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from string import Template
 from typing import NoReturn
-from xml.sax.saxutils import escape, quoteattr
 
+from services.activemq.configuration import AUTO, STOMP, STOMP_TLS, USER, render
 from services.activemq.stomp import StompError, StompSession
 from services.base import Engine, EngineError
 from services.ports import LOOPBACK, is_free, port
 from services.remembered import password, write_private
 
-USER = "admin"
 INSTALLATION = Path("/usr/share/activemq")
 JAR = INSTALLATION / "bin" / "activemq.jar"
 # Statistics answer STOMP clients in JSON or XML only if ActiveMQ finds these.
@@ -22,12 +20,9 @@ TRANSLATORS = tuple(Path("/usr/share/java") / name for name in ("xstream.jar", "
 INSTALL = (
     "apt-get install --no-install-recommends activemq default-jre-headless libxstream-java libjettison-java"
 )
-# Name of a port in ports.json -> the number that the world expects there.
-AUTO, STOMP, STOMP_TLS = ("activemq", 61616), ("activemq-stomp", 61613), ("activemq-stomp-tls", 61614)
+# The ports that the world expects, by their names in ports.json.
+USUAL_PORTS = {AUTO: 61616, STOMP: 61613, STOMP_TLS: 61614}
 KEYSTORE = "ACTIVEMQ_KEYSTORE"
-# Clients share their processor with what they do: a heart-beat may be late by its own length.
-CONNECTOR = '      <transportConnector name="{name}" uri="{scheme}://{host}:{port}?{options}"/>'
-GRACE = "transport.hbGracePeriodMultiplier=2"
 
 
 class ActiveMQ(Engine):
@@ -39,17 +34,17 @@ class ActiveMQ(Engine):
     @property
     def port(self) -> int:
         """TCP port that takes STOMP and OpenWire alike: 61616 if that was free when it was chosen."""
-        return port(self.home, *AUTO)
+        return self._port(AUTO)
 
     @property
     def stomp_port(self) -> int:
         """TCP port for STOMP alone: 61613 if that was free when it was chosen."""
-        return port(self.home, *STOMP)
+        return self._port(STOMP)
 
     @property
     def tls_port(self) -> int:
         """TCP port for STOMP over TLS; served only when `ACTIVEMQ_KEYSTORE` is set at the start."""
-        return port(self.home, *STOMP_TLS)
+        return self._port(STOMP_TLS)
 
     def environment(self) -> dict[str, str]:
         """`ACTIVEMQ_*` for any client, under the names that the existing swf agents read."""
@@ -118,10 +113,13 @@ class ActiveMQ(Engine):
                 return f"no STOMP login on {LOOPBACK}:{number}: {error}"
         return None
 
+    def _port(self, name: str) -> int:
+        return port(self.home, name, USUAL_PORTS[name])
+
     def _connectors(self) -> dict[str, int]:
         """Name to port of what this broker is going to listen on."""
-        plain = {AUTO[0]: self.port, STOMP[0]: self.stomp_port}
-        return {**plain, STOMP_TLS[0]: self.tls_port} if os.environ.get(KEYSTORE) else plain
+        plain = {AUTO: self.port, STOMP: self.stomp_port}
+        return {**plain, STOMP_TLS: self.tls_port} if os.environ.get(KEYSTORE) else plain
 
     def _configure(self) -> Path:
         """Write what the broker reads; returns its main configuration file, which holds the password."""
@@ -132,36 +130,19 @@ class ActiveMQ(Engine):
             link.unlink(missing_ok=True)
             if jar.exists():
                 link.symlink_to(jar)
-        template = Template(Path(__file__).with_name("activemq.xml").read_text())
-        text = template.substitute(
-            data=escape(str(self.directory / "data"), {'"': "&quot;"}),
-            user=USER,
-            password=password(self.home, self.name),
-            tls=_tls(),
-            connectors="\n".join(_connector(name, number) for name, number in self._connectors().items()),
+        text = render(
+            data=self.directory / "data",
+            secret=password(self.home, self.name),
+            addresses={name: (LOOPBACK, number) for name, number in self._connectors().items()},
+            keystore=os.environ.get(KEYSTORE, ""),
+            keystore_secret=os.environ.get(f"{KEYSTORE}_PASSWORD", ""),
         )
-        configuration = self.directory / "conf" / "activemq.xml"
-        write_private(configuration, text)
-        return configuration
+        path = self.directory / "conf" / "activemq.xml"
+        write_private(path, text)
+        return path
 
 
 def _java() -> str | None:
     """The Java of `JAVA_HOME`, else the one on the PATH."""
     own = os.environ.get("JAVA_HOME")
     return (shutil.which("java", path=f"{own}/bin") if own else None) or shutil.which("java")
-
-
-def _connector(name: str, number: int) -> str:
-    scheme = {AUTO[0]: "auto+nio", STOMP[0]: "stomp+nio", STOMP_TLS[0]: "stomp+nio+ssl"}[name]
-    options = f"protocols=default,stomp&amp;{GRACE}" if name == AUTO[0] else GRACE
-    return CONNECTOR.format(name=name, scheme=scheme, host=LOOPBACK, port=number, options=options)
-
-
-def _tls() -> str:
-    """The broker's certificate, from a Java keystore (JKS or PKCS 12), if `ACTIVEMQ_KEYSTORE` names one."""
-    keystore = os.environ.get(KEYSTORE)
-    if not keystore:
-        return ""
-    path = quoteattr(Path(keystore).resolve().as_uri())
-    secret = quoteattr(os.environ.get(f"{KEYSTORE}_PASSWORD", ""))
-    return f"    <sslContext><sslContext keyStore={path} keyStorePassword={secret}/></sslContext>\n"

@@ -17,6 +17,7 @@ from services.rucio.settings import ACCOUNT, Settings
 from services.storage import E0, RSES, storage_root
 from services.xrootd.engine import XRootD
 
+LISTEN = "SWF_RUCIO_LISTEN"
 CLIENT_CONFIGURATION = """\
 # Written by the testbed, for clients: with a [database] section Rucio would take the reader for a server.
 [client]
@@ -38,8 +39,8 @@ class Rucio(Engine):
 
     @property
     def port(self) -> int:
-        """TCP port of the REST interface on the loopback interface."""
-        return port(self.home, self.name)
+        """TCP port of the REST interface."""
+        return self._listen()[1]
 
     @property
     def host(self) -> str:
@@ -54,7 +55,7 @@ class Rucio(Engine):
             "RUCIO_ACCOUNT": ACCOUNT,
             "RUCIO_AUTH_TYPE": "userpass",
             "RUCIO_USERNAME": ACCOUNT,
-            "RUCIO_PASSWORD": password(self.home, self.name),
+            "RUCIO_PASSWORD": self._password(),
             "RUCIO_CONFIG": str(self._client_configuration()),
             "SWF_E0_BUFFER": str(storage_root(self.home, E0)),
         }
@@ -90,9 +91,10 @@ class Rucio(Engine):
         xrootd = XRootD(self.home)
         return Settings(
             directory=str(self.directory),
+            host=self._listen()[0],
             port=self.port,
             database=self._database(),
-            password=password(self.home, self.name),
+            password=self._password(),
             storage={rse: str(storage_root(self.home, rse)) for rse in RSES},
             xrootd={rse: xrootd.port(rse) for rse in RSES} if xrootd.embedded() else {},
         )
@@ -105,6 +107,32 @@ class Rucio(Engine):
         except (urllib.error.URLError, OSError, ValueError, KeyError) as error:
             return f"no answer from {self.host}: {getattr(error, 'reason', error)}"
         return reason
+
+    def _listen(self) -> tuple[str, int]:
+        """Host and port of `SWF_RUCIO_LISTEN`, else a loopback port.
+
+        Raises:
+            EngineError: it is no `host:port`.
+        """
+        given = os.environ.get(LISTEN)
+        if not given:
+            return LOOPBACK, port(self.home, self.name)
+        host, _, number = given.rpartition(":")
+        if not host or not number.isdigit():
+            raise EngineError(f"{LISTEN}={given!r} must be host:port, such as 0.0.0.0:8080")
+        return host, int(number)
+
+    def _password(self) -> str:
+        """The generated one; where others are to log in, who cannot read it here, `RUCIO_PASSWORD`.
+
+        Raises:
+            EngineError: it is to serve others, and there is none.
+        """
+        if not os.environ.get(LISTEN):
+            return password(self.home, self.name)
+        if not (given := os.environ.get("RUCIO_PASSWORD")):
+            raise EngineError(f"{LISTEN} lets others in: set RUCIO_PASSWORD, which they are to give")
+        return given
 
     def _get(self, path: str) -> dict[str, str | None]:
         with urllib.request.urlopen(f"{self.host}{path}", timeout=2) as response:  # noqa: S310 - our own http URL
@@ -128,7 +156,7 @@ class Rucio(Engine):
         text = CLIENT_CONFIGURATION.format(
             host=self.host,
             account=ACCOUNT,
-            password=password(self.home, self.name),
+            password=self._password(),
             token=self.directory / "token",
         )
         if not path.exists() or path.read_text() != text:

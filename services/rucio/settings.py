@@ -19,7 +19,8 @@ class Settings:
 
     Attributes:
         directory: where the process writes its configuration and keeps its lock.
-        port: loopback TCP port of the REST interface.
+        host: address on which the REST interface listens.
+        port: its TCP port.
         database: SQLAlchemy address of the catalogue's database.
         password: of the client account.
         storage: RSE to the absolute path of its directory.
@@ -27,6 +28,7 @@ class Settings:
     """
 
     directory: str
+    host: str
     port: int
     database: str
     password: str

@@ -14,9 +14,9 @@ from rich.console import Console
 
 from services.base import EngineError
 from services.bus import Bus
-from swf_site.cli import system
+from swf_site.cli import compose, system
 from swf_site.cli.demo import DEMO_WORKFLOW, RunRequest, follow_run, follow_run_json, manage
-from swf_site.cli.display import StepDisplay, show_status
+from swf_site.cli.display import StepDisplay, show_containers, show_status
 from swf_site.cli.errors import CommandError
 from swf_site.cli.home import Home, current_home
 from swf_site.cli.supervisor import Supervisor
@@ -91,6 +91,30 @@ def status_local(*, as_json: AsJson = False) -> None:
     else:
         show_status(out, state)
     raise typer.Exit(0 if state.ready else 1)
+
+
+@app.command()
+def start() -> None:
+    """Start everything in containers with docker compose: build the image, bring all up, wait until it is healthy."""
+    compose.start(current_home())
+    out.print("State: swf-testbed status    Stop: swf-testbed stop")
+
+
+@app.command()
+def stop() -> None:
+    """Stop and remove the containers. Their data stays in docker's volumes."""
+    compose.stop()
+
+
+@app.command()
+def status(*, as_json: AsJson = False) -> None:
+    """Show each container and its health. Exit status 0 only if all are as they should be."""
+    found = compose.status()
+    if as_json:
+        out.print_json(json.dumps(compose.as_dict(found)), indent=None)
+    else:
+        show_containers(out, found)
+    raise typer.Exit(0 if compose.all_fine(found) else 1)
 
 
 @app.command()

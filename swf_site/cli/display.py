@@ -13,6 +13,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from swf_site.cli.compose import Container
 from swf_site.cli.system import SystemState
 
 FRAMES_PER_SECOND = 8
@@ -84,3 +85,14 @@ def show_status(console: Console, state: SystemState) -> None:
         )
     console.print(table)
     console.print(f"Dashboard: {state.dashboard}")
+
+
+def show_containers(console: Console, found: list[Container]) -> None:
+    """A table of containers, or how to start when there are none."""
+    if not found:
+        console.print("No containers. Start them: swf-testbed start")
+        return
+    table = Table("service", "state", "health", box=None, header_style="bold", padding=(0, 2, 0, 0))
+    for one in found:
+        table.add_row(one.service, Text(one.state, style="green" if one.fine else "red"), one.health)
+    console.print(table)

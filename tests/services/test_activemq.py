@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from services.activemq.engine import USER, ActiveMQ
+from services.activemq.configuration import USER
+from services.activemq.engine import ActiveMQ
 from services.activemq.stomp import Frame, StompError, StompSession
 from services.base import Engine, EngineError
 from services.ports import LOOPBACK, is_free, port

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
-from services.base import Engine
+from services.base import Engine, EngineError
+from services.rucio.engine import Rucio
 from services.rucio.settings import SCOPE
 from services.storage import E1, RSES, storage_root
 from tests.services.catalogue import Catalogue, poll
@@ -99,3 +101,18 @@ def _kill(engine: Engine) -> None:
     assert engine.pid
     os.kill(engine.pid, signal.SIGKILL)
     engine.stop()
+
+
+def test_others_may_be_let_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    private = Rucio(tmp_path).settings()
+    assert private.host == "127.0.0.1"
+    monkeypatch.setenv("SWF_RUCIO_LISTEN", "0.0.0.0:8080")
+    monkeypatch.delenv("RUCIO_PASSWORD", raising=False)
+    with pytest.raises(EngineError, match="SWF_RUCIO_LISTEN lets others in: set RUCIO_PASSWORD"):
+        Rucio(tmp_path).settings()
+    monkeypatch.setenv("RUCIO_PASSWORD", "known to others")
+    public = Rucio(tmp_path).settings()
+    assert (public.host, public.port, public.password) == ("0.0.0.0", 8080, "known to others")
+    monkeypatch.setenv("SWF_RUCIO_LISTEN", "8080")
+    with pytest.raises(EngineError, match="must be host:port"):
+        Rucio(tmp_path).settings()

@@ -23,9 +23,10 @@ FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\]\(([^)#]+)[^)]*\)")
 PATH = re.compile(r"\.?[\w-][\w./-]*")
-FILE = re.compile(r"[\w-]+\.(?:py|toml|conf|md|sh|txt|in|svg|yaml)")
+FILE = re.compile(r"[\w-]+\.(?:py|toml|conf|md|sh|txt|in|svg|ya?ml)")
 # The first parts of paths that are made at run time: in the state directory, and the environments.
 MADE = {
+    "compose",
     "postgres",
     "activemq",
     "rabbitmq",

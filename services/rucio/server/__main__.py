@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 def main(settings: Settings) -> None:
     """Prepare the catalogue and serve."""
-    taken = listen(settings.port)
+    taken = listen(settings.host, settings.port)
     configure(settings)
     use_memory_cache()
     # Rucio reads its configuration and takes its cache when it is imported.

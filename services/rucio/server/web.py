@@ -21,11 +21,11 @@ URGENT_PATH = "/dids"
 READING = ("GET", "HEAD", "OPTIONS")
 
 
-def listen(port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
     """Take the port, not listening yet. It is also the lock that keeps a second process off the catalogue."""
     taken = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    taken.bind(("127.0.0.1", port))
+    taken.bind((host, port))
     return taken
 
 
