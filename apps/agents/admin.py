@@ -1,13 +1,20 @@
-"""Agents, their messages and the dead letters in the admin: to look at; what is dealt with may be deleted."""
+"""Agents, their messages and the dead letters in the admin: to look at; letters also to be replayed and discarded."""
 
 from __future__ import annotations
 
-from django.contrib import admin
-from django.db.models import Model
+from collections.abc import Callable
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ActionForm
+from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html
 
 from apps.runs.admin import ReadOnlyAdmin
+from apps.runs.errors import DomainError
 
+from . import services
 from .models import DaqCheckpoint, DeadLetter, InboundMessage, SystemAgent
 
 
@@ -32,15 +39,73 @@ class InboundMessageAdmin(ReadOnlyAdmin):
     search_fields = ["=msg_id", "=run_number"]
 
 
+class ReasonForm(ActionForm):
+    """The bar of actions, with a field for why."""
+
+    reason = forms.CharField(required=False, label="Reason (to discard):")
+
+
 @admin.register(DeadLetter)
 class DeadLetterAdmin(ReadOnlyAdmin):
-    list_display = ["parked_at", "agent", "msg_type", "reason"]
-    list_filter = ["agent", "msg_type"]
-    search_fields = ["reason", "=msg_id"]
+    list_display = ["id", "state", "agent", "msg_type", "reason", "parked_at", "replays"]
+    list_filter = ["state", "agent", "msg_type"]
+    search_fields = ["reason", "body", "=msg_id"]
+    fields = [
+        "state",
+        "agent",
+        "msg_type",
+        "msg_id",
+        "reason",
+        "parked_at",
+        "shown_body",
+        "replays",
+        "replay_requested_at",
+        "replay_requested_by",
+        "replayed_at",
+        "discarded_at",
+        "discarded_by",
+        "discarded_reason",
+    ]
+    readonly_fields = ["shown_body"]
+    action_form = ReasonForm
+    actions = ["replay", "discard"]
 
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """By Django's own permission: a letter that was dealt with has done its service."""
-        return request.user.has_perm("agents.delete_deadletter")
+    @admin.display(description="Body")
+    def shown_body(self, letter: DeadLetter) -> str:
+        """The body with one field a line if it is JSON, else as it came."""
+        return format_html("<pre>{}</pre>", letter.readable_body)
+
+    @admin.action(description="Replay selected", permissions=["act"])
+    def replay(self, request: HttpRequest, letters: QuerySet[DeadLetter]) -> None:
+        """Have the chosen letters given to their agents again; if one cannot be, none is."""
+        ids = list(letters.values_list("pk", flat=True))
+        self._do(
+            request,
+            lambda by: services.request_replay(ids, by=by),
+            f"of {len(ids)} messages will be replayed.",
+        )
+
+    @admin.action(description="Discard selected", permissions=["act"])
+    def discard(self, request: HttpRequest, letters: QuerySet[DeadLetter]) -> None:
+        """Set the chosen letters aside, with the reason that is typed beside the action."""
+        ids, reason = list(letters.values_list("pk", flat=True)), request.POST.get("reason", "")
+        self._do(
+            request,
+            lambda by: services.discard(ids, by=by, reason=reason),
+            f"of {len(ids)} messages discarded.",
+        )
+
+    def has_act_permission(self, request: HttpRequest) -> bool:
+        """Whoever may change dead letters, as far as services let anybody."""
+        return request.user.has_perm("agents.change_deadletter")
+
+    def _do(self, request: HttpRequest, act: Callable[[str], int], words: str) -> None:
+        try:
+            done = act(request.user.get_username())
+        except DomainError as error:
+            self.message_user(request, str(error), messages.ERROR)
+        else:
+            self.message_user(request, f"{done} {words}", messages.SUCCESS)
 
 
 @admin.register(DaqCheckpoint)

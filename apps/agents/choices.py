@@ -30,6 +30,15 @@ class MessageOutcome(models.TextChoices):
     PARKED = "parked", "Parked"
 
 
+class LetterState(models.TextChoices):
+    """What became of a message that was parked. Owner: `apps.agents.services`."""
+
+    OPEN = "open", "Open"
+    REQUESTED = "requested", "Replay requested"
+    REPLAYED = "replayed", "Replayed"
+    DISCARDED = "discarded", "Discarded"
+
+
 class DaqPhase(models.TextChoices):
     """Where the simulated DAQ is in the script of a run."""
 

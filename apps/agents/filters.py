@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from django.db.models import Q, QuerySet
 from django_filters import rest_framework as filters
 
+from .choices import LetterState
 from .models import DeadLetter, SystemAgent
 
 
@@ -14,6 +16,16 @@ class SystemAgentFilter(filters.FilterSet):
 
 
 class DeadLetterFilter(filters.FilterSet):
+    """`search` finds text in the reason, the body and the message type."""
+
+    state = filters.MultipleChoiceFilter(choices=LetterState.choices)
+    search = filters.CharFilter(method="containing")
+
     class Meta:
         model = DeadLetter
-        fields = ["agent", "msg_type"]
+        fields = ["state", "agent", "msg_type", "msg_id", "search"]
+
+    def containing(self, letters: QuerySet[DeadLetter], name: str, text: str) -> QuerySet[DeadLetter]:
+        return letters.filter(
+            Q(reason__icontains=text) | Q(body__icontains=text) | Q(msg_type__icontains=text)
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from apps.agents.models import DeadLetter
+from apps.agents.selectors import open_letters
 from apps.runs.selectors import newest_position
 
 from . import overview
@@ -19,6 +19,6 @@ def agents_page(request: HttpRequest) -> HttpResponse:
         "position": newest_position(),
         "agents": overview.agents(),
         "dead_letters": overview.dead_letter_count(),
-        "letters": DeadLetter.objects.all()[:LETTERS_SHOWN],
+        "letters": open_letters()[:LETTERS_SHOWN],
     }
     return render(request, "agents.html", context)

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from django.utils import timezone
 
 from apps.agents.choices import AgentStatus, OperationalState
-from apps.agents.models import DeadLetter, SystemAgent
+from apps.agents.models import SystemAgent
+from apps.agents.selectors import open_letters
 from apps.runs.models import Run
 from apps.runs.workflow_parameters import Buffer
 from apps.stf.selectors import BufferUsage, buffer_usage
@@ -34,8 +35,8 @@ def agents() -> list[AgentView]:
 
 
 def dead_letter_count() -> int:
-    """Messages that were parked."""
-    return DeadLetter.objects.count()
+    """Parked messages that somebody should look at."""
+    return open_letters().count()
 
 
 def exit_buffer(newest: Run | None) -> BufferUsage:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rest_framework import serializers
 
 from ..models import DeadLetter, SystemAgent
+from ..registry import AGENTS
 
 
 class SystemAgentSerializer(serializers.ModelSerializer[SystemAgent]):
@@ -27,4 +30,43 @@ class SystemAgentSerializer(serializers.ModelSerializer[SystemAgent]):
 class DeadLetterSerializer(serializers.ModelSerializer[DeadLetter]):
     class Meta:
         model = DeadLetter
-        fields = ["id", "agent", "msg_type", "msg_id", "reason", "body", "parked_at"]
+        fields = [
+            "id",
+            "state",
+            "agent",
+            "msg_type",
+            "msg_id",
+            "reason",
+            "body",
+            "parked_at",
+            "replays",
+            "replay_requested_at",
+            "replay_requested_by",
+            "replayed_at",
+            "discarded_at",
+            "discarded_by",
+            "discarded_reason",
+        ]
+
+
+class ReplayWishSerializer(serializers.Serializer[Any]):
+    """Which open letters are to be replayed: those of an agent, of a message type, or all."""
+
+    agent = serializers.ChoiceField(choices=AGENTS, required=False)
+    msg_type = serializers.CharField(required=False)
+    all = serializers.BooleanField(default=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """A misspelled filter must not mean all."""
+        if unknown := set(self.initial_data) - set(self.fields):
+            known = ", ".join(self.fields)
+            raise serializers.ValidationError(dict.fromkeys(unknown, f"is no filter; there are {known}"))
+        if not (attrs["all"] or "agent" in attrs or "msg_type" in attrs):
+            raise serializers.ValidationError({"all": "say which: agent, msg_type or both, or all = true"})
+        return attrs
+
+
+class DiscardWishSerializer(serializers.Serializer[Any]):
+    """Why nobody needs to look at a letter any more."""
+
+    reason = serializers.CharField()

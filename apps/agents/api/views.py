@@ -1,12 +1,23 @@
-"""Agents and dead letters over REST, to be read."""
+"""Agents over REST, to be read; dead letters, to be read, replayed and discarded."""
 
 from __future__ import annotations
 
+from rest_framework import status
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.viewsets import ReadOnlyModelViewSet
 
+from .. import selectors, services
 from ..filters import DeadLetterFilter, SystemAgentFilter
 from ..models import DeadLetter, SystemAgent
-from .serializers import DeadLetterSerializer, SystemAgentSerializer
+from .permissions import MayChange
+from .serializers import (
+    DeadLetterSerializer,
+    DiscardWishSerializer,
+    ReplayWishSerializer,
+    SystemAgentSerializer,
+)
 
 
 class SystemAgentViewSet(ReadOnlyModelViewSet[SystemAgent]):
@@ -20,8 +31,39 @@ class SystemAgentViewSet(ReadOnlyModelViewSet[SystemAgent]):
 
 
 class DeadLetterViewSet(ReadOnlyModelViewSet[DeadLetter]):
-    """Messages that could not be handled, newest first, as they came."""
+    """Messages that could not be handled, newest first, as they came; and what became of them."""
 
-    queryset = DeadLetter.objects.all()
+    queryset = selectors.letter_list()
     serializer_class = DeadLetterSerializer
     filterset_class = DeadLetterFilter
+    permission_classes = [MayChange]
+    lookup_value_regex = r"\d+"
+
+    @action(detail=False, methods=["post"], url_path="replay")
+    def replay_many(self, request: Request) -> Response:
+        """Have open letters replayed, those that `agent` and `msg_type` select, or `all`; answers how many."""
+        wish = ReplayWishSerializer(data=request.data)
+        wish.is_valid(raise_exception=True)
+        chosen = selectors.replayable_letters(
+            agent=wish.validated_data.get("agent", ""), msg_type=wish.validated_data.get("msg_type", "")
+        )
+        requested = services.request_replay(chosen.values_list("pk", flat=True), by=_name_of(request))
+        return Response({"requested": requested}, status=status.HTTP_202_ACCEPTED)
+
+    @action(detail=True, methods=["post"])
+    def replay(self, request: Request, pk: str) -> Response:
+        """Have this letter replayed; answers with the letter, which its agent takes up within a second or so."""
+        services.request_replay([int(pk)], by=_name_of(request))
+        return Response(self.get_serializer(self.get_object()).data, status=status.HTTP_202_ACCEPTED)
+
+    @action(detail=True, methods=["post"])
+    def discard(self, request: Request, pk: str) -> Response:
+        """Discard this letter, with a `reason`; answers with the letter."""
+        wish = DiscardWishSerializer(data=request.data)
+        wish.is_valid(raise_exception=True)
+        services.discard([int(pk)], by=_name_of(request), reason=wish.validated_data["reason"])
+        return Response(self.get_serializer(self.get_object()).data)
+
+
+def _name_of(request: Request) -> str:
+    return request.user.get_username()

@@ -17,6 +17,7 @@ from .agent import AgentSpec, LoopSpec
 from .loop import Loop, why_waiting
 from .namespaces import Namespaces
 from .receive import Again, Delivery, Result, receive_batch
+from .replays import replay_next
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +26,7 @@ STOP_SECONDS = 15.0
 
 
 class AgentRuntime:
-    """The loops of one agent in this process, and its heartbeat, which is a loop as well."""
+    """The loops of one agent in this process: its own, the replays of parked messages, and the heartbeat."""
 
     def __init__(self, spec: AgentSpec, bus_trouble: Callable[[], str] = lambda: "") -> None:
         """`bus_trouble` says why no messages come, "" if nothing keeps them away."""
@@ -38,7 +39,8 @@ class AgentRuntime:
         self._lock = threading.Lock()
         self._heartbeat = Loop(LoopSpec("heartbeat", self._beat, interval=HEARTBEAT_SECONDS), actor=spec.name)
         self._loops = {
-            loop.name: Loop(loop, actor=spec.name, changed=self._heartbeat.wake) for loop in spec.loops
+            loop.name: Loop(loop, actor=spec.name, changed=self._heartbeat.wake)
+            for loop in (*spec.loops, LoopSpec("replays", self._replay))
         }
 
     def start(self) -> None:
@@ -79,8 +81,7 @@ class AgentRuntime:
         with self._lock:
             self._received += len(deliveries)
             self._foreign += sum(foreign)
-        for loop in {self.spec.wakes[kind] for kind in map(type, results) if kind in self.spec.wakes}:
-            self._loops[loop].wake()
+        self._give_work(results)
         return results
 
     @property
@@ -88,6 +89,14 @@ class AgentRuntime:
         """Why work waits, loop by loop; empty when none does."""
         reasons = (self._bus_trouble(), why_waiting(self._loops.values()))
         return "; ".join(reason for reason in reasons if reason)
+
+    def _replay(self) -> bool:
+        return replay_next(self.spec, handled=lambda message: self._give_work([message]))
+
+    def _give_work(self, results: Sequence[Result]) -> None:
+        """Wake the loops that handled messages give work to."""
+        for loop in {self.spec.wakes[kind] for kind in map(type, results) if kind in self.spec.wakes}:
+            self._loops[loop].wake()
 
     def _beat(self) -> bool:
         services.beat(

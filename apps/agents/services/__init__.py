@@ -1,5 +1,6 @@
 """All writes of agents' own tables: heartbeats, inbound messages, dead letters."""
 
+from .dead_letters import discard, finish_replay, request_replay
 from .heartbeat import agent_exited, beat
 from .inbox import MAX_ATTEMPTS, Attempt, begin, begin_fresh, finish, note_failure, park, parked_reason
 
@@ -10,8 +11,11 @@ __all__ = [
     "beat",
     "begin",
     "begin_fresh",
+    "discard",
     "finish",
+    "finish_replay",
     "note_failure",
     "park",
     "parked_reason",
+    "request_replay",
 ]

@@ -13,8 +13,9 @@ from django.utils import timezone
 
 from apps.runs import journal
 
-from ..choices import MessageOutcome
+from ..choices import LetterState, MessageOutcome
 from ..models import DeadLetter, InboundMessage
+from .dead_letters import reopen
 
 MAX_ATTEMPTS = 5
 
@@ -89,25 +90,30 @@ def finish(agent: str, *msg_ids: UUID, outcome: MessageOutcome = MessageOutcome.
 
 
 @transaction.atomic
-def park(agent: str, body: Any, reason: str, *, msg_id: UUID | None = None) -> None:
-    """Keep a message that cannot be handled, as it came, with the reason. Parking it again changes nothing."""
+def park(agent: str, body: Any, reason: str, *, msg_id: UUID) -> None:
+    """Keep a message that cannot be handled, as it came, with the reason.
+
+    A redelivered message that is parked again changes nothing. One that is being replayed is open again, with the new
+    reason.
+    """
     given = body.get("msg_type") if isinstance(body, dict) else None
     msg_type = _storable(given)[:100] if isinstance(given, str) else ""
     reason = _storable(reason)
-    _, is_new = DeadLetter.objects.get_or_create(
+    letter, is_new = DeadLetter.objects.select_for_update().get_or_create(
         agent=agent,
-        msg_id=str(msg_id or ""),
+        msg_id=msg_id,
         defaults={
             "body": _storable(body if isinstance(body, str) else json.dumps(body)),
             "msg_type": msg_type,
             "reason": reason,
         },
     )
-    if msg_id is not None:
-        InboundMessage.objects.filter(agent=agent, msg_id=msg_id).update(
-            outcome=MessageOutcome.PARKED, reason=reason, finished_at=timezone.now()
-        )
-    if is_new:
+    InboundMessage.objects.filter(agent=agent, msg_id=msg_id).update(
+        outcome=MessageOutcome.PARKED, reason=reason, finished_at=timezone.now()
+    )
+    if replayed := letter.state == LetterState.REQUESTED:
+        reopen(letter, reason)
+    if is_new or replayed:
         journal.record(
             journal.Change("message_parked", subject=msg_type, payload={"agent": agent, "reason": reason})
         )
@@ -115,7 +121,7 @@ def park(agent: str, body: Any, reason: str, *, msg_id: UUID | None = None) -> N
 
 def parked_reason(agent: str, msg_id: UUID) -> str:
     """Why the message was parked; "" if it was not."""
-    letter = DeadLetter.objects.filter(agent=agent, msg_id=str(msg_id)).first()
+    letter = DeadLetter.objects.filter(agent=agent, msg_id=msg_id).first()
     return letter.reason if letter else ""
 
 
