@@ -46,7 +46,16 @@ class Worker:
             "BACKEND": f"file://{directory}",
             **environment,
         }
-        self._arguments = ["--pool", pool, "--hostname", self.name, "--loglevel", "INFO", "--concurrency", "2"]
+        self._arguments = [
+            "--pool",
+            pool,
+            "--hostname",
+            self.name,
+            "--loglevel",
+            "INFO",
+            "--concurrency",
+            "2",
+        ]
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, *arguments: str) -> Worker:

@@ -72,7 +72,9 @@ def test_all_that_celery_offers(running: Worker) -> None:
             receiver = app.events.Receiver(
                 connection, handlers={"*": lambda event: events.append(event["type"])}
             )
-            listener = Thread(target=lambda: receiver.capture(limit=None, timeout=5, wakeup=False), daemon=True)
+            listener = Thread(
+                target=lambda: receiver.capture(limit=None, timeout=5, wakeup=False), daemon=True
+            )
             listener.start()
             eventually(lambda: (module.note.delay("event"), "task-succeeded" in events)[1], what="events")
             receiver.should_stop = True
@@ -92,7 +94,9 @@ def test_a_pool_that_grows_and_a_task_that_is_terminated(worker: Callable[..., W
         assert control.inspect(timeout=5, limit=1).stats()[found]["pool"]["max-concurrency"] == 4
         victim = module.note.delay("never", 60)
         eventually(lambda: any(control.inspect(timeout=5, limit=1).active()[found]), what="the long task")
-        control.revoke(victim.id, terminate=True, signal="SIGKILL", destination=[found], reply=True, timeout=5)
+        control.revoke(
+            victim.id, terminate=True, signal="SIGKILL", destination=[found], reply=True, timeout=5
+        )
         module.note.delay("after")
         eventually(lambda: ["after"] in running.seen("note"), what="the task after the revoked one")
         assert ["never"] not in running.seen("note")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 from kombu import Connection, Consumer, Exchange, Queue
 from kombu.message import Message
+
+from apps.agents.bus.stomp.messages import Send
 
 from .conftest import eventually
 
@@ -32,7 +35,9 @@ def consume(connection: Connection, queue: Queue, prefetch: int = 0) -> tuple[Co
     return consumer, got
 
 
-@pytest.mark.parametrize("body", ["text", {"a": [1, None]}, "x" * 3_000_000, "nul \0 colon : ü \n \\"], ids=repr)
+@pytest.mark.parametrize(
+    "body", ["text", {"a": [1, None]}, "x" * 3_000_000, "nul \0 colon : ü \n \\"], ids=repr
+)
 def test_bodies_arrive_as_they_were(connect: Connect, name: str, body: object) -> None:
     connection = connect()
     headers = {"when": "2026:01", "odd\nname": "a\\b:c", "long": "y" * 20_000}
@@ -47,7 +52,9 @@ def test_bodies_arrive_as_they_were(connect: Connect, name: str, body: object) -
 def test_binary_bodies(connect: Connect, name: str) -> None:
     connection = connect()
     raw = bytes(range(256))
-    connection.Producer().publish(raw, routing_key=name, content_type="application/data", content_encoding="binary")
+    connection.Producer().publish(
+        raw, routing_key=name, content_type="application/data", content_encoding="binary"
+    )
     assert connection.default_channel.basic_get(name, no_ack=True).body == raw
 
 
@@ -86,7 +93,9 @@ def test_a_cancelled_consumer_may_still_acknowledge(connect: Connect, name: str)
     consumer.cancel()
     for message in got:
         message.ack()
-    eventually(lambda: connection.transport.queue_statistics(name).consumers == 0, what="the end of the subscription")
+    eventually(
+        lambda: connection.transport.queue_statistics(name).consumers == 0, what="the end of the subscription"
+    )
     assert connection.transport.queue_statistics(name).length == 1
     assert connection.default_channel.basic_get(name, no_ack=True).payload == 2
 
@@ -97,39 +106,28 @@ def test_threads_acknowledge_while_the_loop_reads(connect: Connect, name: str) -
     with producer.batch(500):
         for number in range(500):
             producer.publish(number, routing_key=name)
-    _, got = consume(connection, queue, prefetch=50)
     done: list[int] = []
-    failures: list[BaseException] = []
 
-    def work() -> None:
-        try:
-            while len(done) < 500:
-                try:
-                    message = got.pop()
-                except IndexError:
-                    time.sleep(0.001)
-                    continue
-                # One in ten is put back, once, in a transaction.
-                if message.payload % 10 == 0 and not message.delivery_info["redelivered"]:
-                    message.requeue()
-                else:
-                    message.ack()
-                    done.append(message.payload)
-        except BaseException as error:
-            failures.append(error)
+    def settle(message: Message) -> None:
+        # One in ten is put back, once, in a transaction.
+        if message.payload % 10 == 0 and not message.delivery_info["redelivered"]:
+            message.requeue()
+        else:
+            message.ack()
+            done.append(message.payload)
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    deadline = time.monotonic() + 20
-    while len(done) < 500 and not failures and time.monotonic() < deadline:
-        try:
-            connection.drain_events(timeout=0.1)
-        except TimeoutError:
-            pass
-    for thread in threads:
-        thread.join(5)
-    assert not failures
+    channel = connection.channel()
+    channel.basic_qos(0, 50, False)
+    with ThreadPoolExecutor(4) as pool:
+        settled: list[Future[None]] = []
+        Consumer(
+            channel, [queue], on_message=lambda message: settled.append(pool.submit(settle, message))
+        ).consume()
+        deadline = time.monotonic() + 20
+        while len(done) < 500 and time.monotonic() < deadline:
+            with suppress(TimeoutError):
+                connection.drain_events(timeout=0.1)
+    assert [one.exception() for one in settled if one.exception()] == []
     assert sorted(done) == list(range(500))
     eventually(lambda: connection.transport.queue_statistics(name).length == 0, what="an empty queue")
 
@@ -191,7 +189,7 @@ def test_a_batch_arrives_as_a_whole_or_not_at_all(connect: Connect, name: str) -
     assert connection.transport.queue_statistics(name).length == 150
     with pytest.raises(connection.connection_errors), producer.batch(200):
         producer.publish(1, routing_key=name)
-        connection.default_channel._outgoing = lambda *_: [({"destination": ""}, b"", False)]
+        connection.default_channel.as_sends = lambda *_: [Send({"destination": ""}, b"")]
         producer.publish(2, routing_key=name)
     assert connect().transport.queue_statistics(name).length == 150
 

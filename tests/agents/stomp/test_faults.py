@@ -64,7 +64,9 @@ def test_a_killed_broker_loses_nothing_and_is_found_again(
         for number in range(30, 40):
             module.note.delay(number)
         eventually(
-            lambda: {value for (value,) in running.seen("note")} >= set(range(40)), seconds=30, what="all tasks"
+            lambda: {value for (value,) in running.seen("note")} >= set(range(40)),
+            seconds=30,
+            what="all tasks",
         )
         eventually(lambda: ["eta"] in running.seen("note"), what="the task with an ETA")
         assert 5.9 <= running.times("note")[-1] - began < 9
@@ -77,7 +79,9 @@ def test_a_frozen_broker_is_noticed_and_its_return(mortal: ActiveMQ, worker: Cal
     before = len(running.log.read_text())
     os.killpg(mortal.pid, signal.SIGSTOP)
     try:
-        eventually(lambda: "onnection to broker lost" in running.log.read_text()[before:], what="the worker's notice")
+        eventually(
+            lambda: "onnection to broker lost" in running.log.read_text()[before:], what="the worker's notice"
+        )
     finally:
         os.killpg(mortal.pid, signal.SIGCONT)
     with client(running) as module:
@@ -117,7 +121,9 @@ def test_the_next_broker_of_the_url_is_taken(mortal: ActiveMQ, broker: str, name
             mortal.start()
 
 
-def test_a_child_leaves_the_connection_of_its_parent_alone(connect: Callable[..., Connection], name: str) -> None:
+def test_a_child_leaves_the_connection_of_its_parent_alone(
+    connect: Callable[..., Connection], name: str
+) -> None:
     connection = connect()
     Queue(name, durable=True)(connection.default_channel).declare()
     producer = connection.Producer()

@@ -71,10 +71,12 @@ def left(module: Any) -> int:
         return int(connection.transport.destination_statistics("/queue/Agent.feed.epictopic").length)
 
 
-def test_a_document_of_a_killed_worker_comes_again_under_the_same_id(connect: Callable[..., Connection]) -> None:
+def test_a_document_of_a_killed_worker_comes_again_under_the_same_id(
+    connect: Callable[..., Connection],
+) -> None:
     connection = connect(foreign={"f": {"task": "t", "destination": "/queue/Agent.redelivery.epictopic"}})
     publisher = connect(foreign_exchanges={"e": {"destination": "/topic/epictopic"}})
-    connection.default_channel._make_exist("/queue/Agent.redelivery.epictopic")
+    connection.default_channel.make_exist("/queue/Agent.redelivery.epictopic")
     publisher.Producer().publish([[{"n": 1}], {}, {}], exchange="e", serializer="json")
     first = connection.default_channel.basic_get("f")
     connection.default_channel.close()
@@ -93,7 +95,9 @@ def test_a_task_goes_out_as_a_plain_document(
     connect: Callable[..., Connection], stranger: tuple[stomp.Connection12, Inbox]
 ) -> None:
     outside, inbox = stranger
-    outside.subscribe("/topic/epictopic", id="1", headers={"selector": "msg_type = 'stf_ready' AND run_id = '7'"})
+    outside.subscribe(
+        "/topic/epictopic", id="1", headers={"selector": "msg_type = 'stf_ready' AND run_id = '7'"}
+    )
     outlet = {"destination": "/topic/epictopic", "headers": ["msg_type", "namespace", "run_id"]}
     producer = connect(foreign_exchanges={"epictopic": outlet}).Producer(serializer="json")
     document = {"msg_type": "stf_ready", "run_id": "7", "namespace": None, "note": "a:b\\c\nü"}

@@ -47,11 +47,15 @@ def outcome(chunks: list[bytes], **limits: int) -> list[object]:
 
 
 @given(streams(), st.data())
-def test_what_is_encoded_is_parsed_however_it_is_cut(stream: tuple[list[Frame], bytes], data: st.DataObject) -> None:
+def test_what_is_encoded_is_parsed_however_it_is_cut(
+    stream: tuple[list[Frame], bytes], data: st.DataObject
+) -> None:
     frames, raw = stream
     # The length is only given for a body that is not empty.
     expected = [
-        frame._replace(headers={**frame.headers, "content-length": str(len(frame.body))} if frame.body else frame.headers)
+        frame._replace(
+            headers={**frame.headers, "content-length": str(len(frame.body))} if frame.body else frame.headers
+        )
         for frame in frames
     ]
     assert outcome(data.draw(pieces(raw))) == expected
@@ -62,8 +66,20 @@ HOSTILE = st.one_of(
     st.binary(max_size=200),
     st.lists(
         st.sampled_from(
-            [b"MESSAGE", b"\n", b"\r\n", b"\0", b":", b"a:b", b"\\", b"\\c", b"\\x", b"\xff", b"content-length:"]
-            + [b"1", b"99", b"-1", b"99999999999999999999", "١".encode(), b"CONNECTED", b"\n\n"]
+            [
+                b"MESSAGE",
+                b"\n",
+                b"\r\n",
+                b"\0",
+                b":",
+                b"a:b",
+                b"\\",
+                b"\\c",
+                b"\\x",
+                b"\xff",
+                b"content-length:",
+            ]
+            + [b"1", b"99", b"-1", b"99999999999999999999", b"\xd9\xa1", b"CONNECTED", b"\n\n"]
         ),
         max_size=20,
     ).map(b"".join),
@@ -72,7 +88,9 @@ HOSTILE = st.one_of(
 
 @settings(max_examples=500)
 @given(HOSTILE, st.data())
-def test_anything_else_is_an_error_and_the_same_one_however_it_is_cut(raw: bytes, data: st.DataObject) -> None:
+def test_anything_else_is_an_error_and_the_same_one_however_it_is_cut(
+    raw: bytes, data: st.DataObject
+) -> None:
     whole = Parser(frame_limit=50, header_limit=50)
     first = outcome([raw[index : index + 1] for index in range(len(raw))], frame_limit=50, header_limit=50)
     second = outcome(data.draw(pieces(raw)), frame_limit=50, header_limit=50)
@@ -125,24 +143,21 @@ def test_the_first_of_repeated_headers_counts_and_line_ends_may_be_windows() -> 
 
 @pytest.mark.parametrize("with_length", [True, False])
 def test_a_large_body_in_small_pieces_takes_linear_time(with_length: bool) -> None:
-    def seconds(size: int) -> float:
-        raw = encode("MESSAGE", {"a": "b"}, b"x" * size, content_length=with_length)
-        parser, began = Parser(), time.process_time()
-        for start in range(0, len(raw), 1000):
-            frames = parser.feed(raw[start : start + 1000])
-        assert len(frames[0].body) == size
-        return time.process_time() - began
-
-    # Sixteen times the data: quadratic would be 256 times the time.
-    assert seconds(32_000_000) < 60 * max(seconds(2_000_000), 0.002)
+    size = 32_000_000
+    raw = encode("MESSAGE", {"a": "b"}, b"x" * size, content_length=with_length)
+    parser, began = Parser(), time.process_time()
+    for start in range(0, len(raw), 1000):
+        frames = parser.feed(raw[start : start + 1000])
+    assert len(frames[0].body) == size
+    assert time.process_time() - began < 5, "searching anew for every piece would take minutes"
 
 
 def test_a_frame_without_end_takes_bounded_memory() -> None:
     parser = Parser(frame_limit=1_000_000)
     tracemalloc.start()
     try:
+        parser.feed(b"MESSAGE\n\n")
         with pytest.raises(StompError):
-            parser.feed(b"MESSAGE\n\n")
             for _ in range(10_000):
                 parser.feed(b"x" * 1000)
         assert tracemalloc.get_traced_memory()[1] < 4_000_000
@@ -160,5 +175,5 @@ def test_a_frame_without_end_takes_bounded_memory() -> None:
     ],
 )
 def test_what_would_break_a_frame_is_refused(command: str, headers: dict[str, str], body: bytes) -> None:
-    with pytest.raises(ValueError, match="NUL|line end"):
+    with pytest.raises(ValueError, match=r"NUL|line end"):
         encode(command, headers, body, content_length=False)

@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from kombu.message import Message
+from kombu import message as kombu_message
 from kombu.transport import virtual
-from kombu.utils.encoding import str_to_bytes
-from kombu.utils.json import dumps, loads
 
-from .dialect import QueueStatistics
-from .foreign import ORIGINAL_ID, PoisonError
+from .dialect import QueueStatistics, total
+from .foreign import PoisonError
 from .frames import Frame, StompError, encode
+from .messages import ENVELOPE, Send, as_sends, from_envelope, make_message, put_back
 
 if TYPE_CHECKING:
     from .transport import Transport
 
 log = logging.getLogger(__name__)
 
-# Header of a message that carries kombu's own part in front of its body; the value is the length of that part.
-ENVELOPE = "kombu_envelope"
-REDELIVERED = "kombu_redelivered"
-# Of one delivery, not of the message: they do not go along when it is put back.
-_DELIVERY_HEADERS = frozenset(
-    {"ack", "subscription", "message-id", "content-length", "redelivered", "timestamp", "original-destination"}
-    | {"scheduledJobId", "brokerInTime", "brokerOutTime"}
-)
+Callback = Callable[[kombu_message.Message], object]
 _GET_SECONDS = 1.0
 _PURGE_PREFETCH = 1000
 _NOTHING = "1 = 0"  # the selector of a subscription that makes a queue exist
@@ -49,7 +38,7 @@ class Subscription:
     channel: Channel
     queue: str
     destination: str
-    callback: Callable[[Message], object]
+    callback: Callback
     no_ack: bool
     prefetch: int = 0
     cancelled: bool = False
@@ -59,8 +48,10 @@ class Subscription:
 class Channel(virtual.Channel):
     """One channel. Several share the connection's socket, and its knowledge of exchanges, queues and bindings."""
 
-    Message = Message
+    Message = kombu_message.Message  # type: ignore[assignment]
     connection: Transport
+    channel_id: int
+    closed: bool
     supports_fanout = True
     supports_batch_publish = True
     do_restore = False
@@ -82,22 +73,19 @@ class Channel(virtual.Channel):
     def _new_queue(self, queue: str, **options: Any) -> None:
         if options.get("durable") and not options.get("auto_delete"):
             self._routes.durable_queues.add(queue)
-        feed = self._routes.feeds.get(queue)
-        if feed and feed.destination and feed.destination.startswith("/queue/"):
-            self._make_exist(feed.destination)
 
-    def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
+    def _queue_bind(self, exchange: str, routing_key: str, pattern: object, queue: str) -> None:
         if queue in self._routes.durable_queues and self._routes.broadcasts(exchange):
-            self._make_exist(self._routes.binding(queue, exchange, routing_key))
+            self.make_exist(self._routes.binding(queue, exchange, routing_key))
 
-    def _make_exist(self, destination: str) -> None:
+    def make_exist(self, destination: str) -> None:
         """From now on the broker keeps what comes, even if nobody has ever read it."""
         wire = self.connection.wire
         name = f"bind-{wire.number()}"
         subscribe = {"id": name, "destination": destination, "ack": "client-individual", "selector": _NOTHING}
         wire.send(encode("SUBSCRIBE", subscribe) + encode("UNSUBSCRIBE", {"id": name}))
 
-    def queue_delete(self, queue: str, if_unused: bool = False, if_empty: bool = False, **_: Any) -> None:  # noqa: FBT001, FBT002
+    def queue_delete(self, queue: str, if_unused: bool = False, if_empty: bool = False, **_: Any) -> None:
         """Forget the bindings, and empty a durable queue; STOMP has no way to remove it from the broker."""
         if queue in self._routes.durable_queues and not (if_empty and self._size(queue)):
             self._purge(queue)
@@ -121,32 +109,24 @@ class Channel(virtual.Channel):
 
     def statistics(self, queue: str) -> QueueStatistics:
         """What the broker says of all destinations that feed `queue`."""
-        found = [self.connection.destination_statistics(source) for source in self._stored(queue)]
-        ages = [one.oldest_age_seconds for one in found if one.oldest_age_seconds is not None]
-        return QueueStatistics(
-            length=sum(one.length for one in found),
-            in_flight=sum(one.in_flight for one in found),
-            consumers=sum(one.consumers for one in found),
-            oldest_age_seconds=max(ages, default=None),
-        )
+        return total(self.connection.destination_statistics(source) for source in self._stored(queue))
 
     def _stored(self, queue: str) -> list[str]:
         return [source for source in self._sources(queue) if source.startswith("/queue/")]
 
     def _size(self, queue: str) -> int:
-        return self.statistics(queue).length if self.connection.options.get("statistics", True) else 0
+        return self.statistics(queue).length if self._routes.has_statistics else 0
 
     def _purge(self, queue: str) -> int:
         """Take all ready messages off the queue; returns their number."""
         return sum(self._drain(source) for source in self._stored(queue))
 
     def _drain(self, source: str) -> int:
-        wire, taken = self.connection.wire, 0
-        name = f"purge-{wire.number()}"
+        taken, name = 0, f"purge-{self.connection.wire.number()}"
         inbox = self.connection.open_inbox(name, source, **self._routes.dialect.prefetch(_PURGE_PREFETCH))
         try:
             with suppress(TimeoutError):
-                while self._has_ready(source):
+                while not self._routes.has_statistics or self.connection.destination_statistics(source).ready:
                     self.connection.wait_inbox(inbox, _GET_SECONDS)
                     taken += len(inbox)
                     inbox.clear()
@@ -155,85 +135,43 @@ class Channel(virtual.Channel):
             self.connection.close_inbox(name)
         return taken + len(inbox)
 
-    def _has_ready(self, source: str) -> bool:
-        if not self.connection.options.get("statistics", True):
-            return True
-        now = self.connection.destination_statistics(source)
-        return now.length > now.in_flight
-
     # Publishing.
 
     def basic_publish(
-        self, message: dict[str, Any], exchange: str, routing_key: str, confirm_timeout: float | None = None, **_: Any
+        self,
+        message: dict[str, Any],
+        exchange: str,
+        routing_key: str,
+        confirm_timeout: float | None = None,
+        **_: Any,
     ) -> None:
         """Send; a persistent message is confirmed by the broker before this returns.
 
         Raises:
             StompError: it is not known whether the broker has it.
         """
-        for headers, body, text in self._outgoing(message, exchange, routing_key):
-            wire = self.connection.wire
-            if "persistent" not in headers:
-                wire.send(encode("SEND", headers, body, content_length=not text))
-                continue
-            receipt = f"{wire.number()}"
-            headers["receipt"] = receipt
-            data = encode("SEND", headers, body, content_length=not text)
-            wire.confirm(data, receipt, confirm_timeout or self.connection.receipt_timeout)
+        wire = self.connection.wire
+        for send in self.as_sends(message, exchange, routing_key):
+            if "persistent" in send.headers:
+                receipt = f"{wire.number()}"
+                wire.confirm(
+                    send.encode(receipt=receipt), receipt, confirm_timeout or self._routes.receipt_timeout
+                )
+            else:
+                wire.send(send.encode())
+
+    def as_sends(self, message: dict[str, Any], exchange: str, routing_key: str) -> list[Send]:
+        """The SENDs that a message makes."""
+        targets = self._targets(exchange, routing_key)
+        return list(as_sends(self._routes, message, exchange, routing_key, targets))
 
     def create_publish_batch(self, max_size: int) -> PublishBatch:
         """For kombu's `producer.batch()`."""
         return PublishBatch(self, max_size)
 
-    def _outgoing(
-        self, message: dict[str, Any], exchange: str, routing_key: str
-    ) -> Iterator[tuple[dict[str, Any], bytes, bool]]:
-        """Headers and body of each SEND, and whether it is a text for other clients."""
-        outlet = self._routes.outlets.get(exchange)
-        if outlet is not None:
-            body, fields = outlet.document(str_to_bytes(message["body"]))
-            headers: dict[str, Any] = {
-                **fields,
-                "destination": outlet.destination.replace("{routing_key}", routing_key),
-                "persistent": "true",
-            }
-            yield {**headers, "content-type": "application/json"}, body, True
-            return
-        properties = dict(message["properties"])
-        properties.pop("delivery_info", None)
-        body = str_to_bytes(message["body"])
-        envelope = dumps(
-            {
-                "headers": message["headers"],
-                "properties": properties,
-                "content_type": message["content-type"],
-                "content_encoding": message["content-encoding"],
-                "exchange": exchange,
-                "routing_key": routing_key,
-            }
-        ).encode()
-        common = {ENVELOPE: len(envelope), **self._broker_headers(message["headers"], properties)}
-        for target in self._targets(exchange, routing_key):
-            yield {"destination": target, **common}, envelope + body, False
-
-    def _broker_headers(self, headers: dict[str, Any], properties: dict[str, Any]) -> dict[str, Any]:
-        dialect, made = self._routes.dialect, {}
-        if properties.get("delivery_mode", 2) == 2:
-            made["persistent"] = "true"
-        if properties.get("priority"):
-            made["priority"] = dialect.priority(int(properties["priority"]))
-        if properties.get("expiration"):
-            made["expires"] = int(time.time() * 1000) + int(properties["expiration"])
-        if eta := headers.get("eta"):
-            delay = datetime.fromisoformat(eta.replace("Z", "+00:00")).timestamp() - time.time()
-            lead = self.connection.options.get("eta_lead", 0.6)
-            if delay > lead:
-                made |= dialect.delayed(delay - lead)
-        return made
-
     # Consuming.
 
-    def basic_qos(self, prefetch_size: int = 0, prefetch_count: int = 0, apply_global: bool = False) -> None:  # noqa: FBT001, FBT002
+    def basic_qos(self, prefetch_size: int = 0, prefetch_count: int = 0, apply_global: bool = False) -> None:
         """Set how many unacknowledged messages a consumer may have: exactly at first, later at least that many.
 
         STOMP cannot change a subscription: more come by further ones, which double, so that growing by one at a time, as
@@ -242,7 +180,9 @@ class Channel(virtual.Channel):
         self._prefetch = prefetch_count
         for tag, subscriptions in self._subscriptions.items():
             for destination in dict.fromkeys(one.destination for one in subscriptions):
-                self._resize(tag, [one for one in subscriptions if one.destination == destination], prefetch_count)
+                self._resize(
+                    tag, [one for one in subscriptions if one.destination == destination], prefetch_count
+                )
 
     def _resize(self, tag: str, subscriptions: list[Subscription], wanted: int) -> None:
         first, *extra = subscriptions
@@ -258,7 +198,7 @@ class Channel(virtual.Channel):
             self._subscribe(tag, first.queue, first.destination, first.callback, max(missing, more))
 
     def basic_consume(
-        self, queue: str, no_ack: bool, callback: Callable[[Message], object], consumer_tag: str, **_: Any  # noqa: FBT001
+        self, queue: str, no_ack: bool, callback: Callback, consumer_tag: str, **_: Any
     ) -> None:
         self._consumers.add(consumer_tag)
         for source in self._sources(queue):
@@ -269,30 +209,27 @@ class Channel(virtual.Channel):
         tag: str,
         queue: str,
         destination: str,
-        callback: Callable[[Message], object],
+        callback: Callback,
         prefetch: int,
         *,
         no_ack: bool = False,
-    ) -> Subscription:
-        is_queue = destination.startswith("/queue/")
+    ) -> None:
         wire, feed = self.connection.wire, self._routes.feeds.get(queue)
+        is_queue = destination.startswith("/queue/")
+        subscription_id, no_ack = f"{self.channel_id}-{wire.number()}", no_ack or not is_queue
         made = Subscription(
-            f"{self.channel_id}-{wire.number()}", self, queue, destination, callback, no_ack or not is_queue
+            subscription_id, self, queue, destination, callback, no_ack, prefetch if is_queue else 0
         )
-        headers: dict[str, object] = {
+        headers = {
             "id": made.id,
             "destination": destination,
-            "ack": "auto" if made.no_ack else "client-individual",
+            "ack": "auto" if no_ack else "client-individual",
         }
-        if is_queue:
-            made.prefetch = prefetch
-            headers |= self._routes.dialect.prefetch(prefetch)
         if feed and feed.selector:
             headers["selector"] = f"({feed.selector}) OR {ENVELOPE} IS NOT NULL"
         self.connection.subscriptions[made.id] = made
         self._subscriptions.setdefault(tag, []).append(made)
-        wire.send(encode("SUBSCRIBE", headers))
-        return made
+        wire.send(encode("SUBSCRIBE", {**headers, **self._routes.dialect.prefetch(made.prefetch)}))
 
     def basic_cancel(self, consumer_tag: str) -> None:
         self._consumers.discard(consumer_tag)
@@ -304,17 +241,17 @@ class Channel(virtual.Channel):
         self._end_if_done(subscription)
 
     def _end_if_done(self, subscription: Subscription) -> None:
-        # Taken out in one step: only one of two threads that acknowledge the last messages ends it.
         if subscription.cancelled and not subscription.unacked:
             self._unsubscribe(subscription)
 
     def _unsubscribe(self, subscription: Subscription) -> None:
+        # Taken out in one step: of two threads that acknowledge the last messages, one ends it.
         if self.connection.subscriptions.pop(subscription.id, None) and self.connection.alive:
             self.connection.wire.send(encode("UNSUBSCRIBE", {"id": subscription.id}))
 
-    def basic_get(self, queue: str, no_ack: bool = False, **_: Any) -> Message | None:  # noqa: FBT001, FBT002
+    def basic_get(self, queue: str, no_ack: bool = False, **_: Any) -> kombu_message.Message | None:
         """One message, or None if none has come in a second."""
-        found: list[Message] = []
+        found: list[kombu_message.Message] = []
         tag = f"get-{self.connection.wire.number()}"
         for source in self._sources(queue):
             self._subscribe(tag, queue, source, found.append, 1)
@@ -338,72 +275,51 @@ class Channel(virtual.Channel):
         if message is None:
             return False
         if not subscription.no_ack:
-            subscription.unacked.add(message.delivery_tag)
-            self._deliveries[message.delivery_tag] = (frame, subscription)
+            tag = frame.headers["ack"]
+            subscription.unacked.add(tag)
+            self._deliveries[tag] = (frame, subscription)
         subscription.callback(message)
         return True
 
-    def _incoming(self, frame: Frame, queue: str) -> Message | None:
+    def _incoming(self, frame: Frame, queue: str) -> kombu_message.Message | None:
+        feed = self._routes.feeds.get(queue)
         if ENVELOPE in frame.headers:
             try:
-                return self._from_envelope(frame)
+                return from_envelope(self, frame)
             except (ValueError, LookupError, TypeError, AttributeError) as error:
-                log.error("a message on %s has no envelope that kombu makes: %r", queue, error)
-        elif feed := self._routes.feeds.get(queue):
+                reason = f"no envelope that kombu makes: {error!r}"
+        elif feed is None:
+            reason = "it is not of kombu's making, and this queue is no foreign feed"
+        else:
             try:
-                if not feed.wants(feed.document(frame)):
-                    self._post("ACK", frame)
-                    return None
-                return self._message(frame, *feed.as_task(frame), routing_key=queue)
+                if feed.wants(feed.document(frame)):
+                    return make_message(self, frame, *feed.as_task(frame), routing_key=queue)
+                self._answer("ACK", frame)
+                return None
             except PoisonError as error:
                 if task := feed.as_poison_task(frame, str(error)):
-                    return self._message(frame, *task, routing_key=queue)
-                log.error("a message on %s goes to the dead letters: %s", queue, error)
-        else:
-            log.error("a message on %s is not of kombu's making, and its queue is no foreign feed", queue)
-        self._post("NACK", frame)
+                    return make_message(self, frame, *task, routing_key=queue)
+                reason = str(error)
+        log.error("a message on %s goes to the dead letters: %s", queue, reason)
+        self._answer("NACK", frame)
         return None
 
-    def _from_envelope(self, frame: Frame) -> Message:
-        length = int(frame.headers[ENVELOPE])
-        envelope = loads(frame.body[:length])
-        return self._message(frame, body=frame.body[length:], **envelope)
-
-    def _message(
-        self,
-        frame: Frame,
-        headers: dict[str, Any],
-        body: bytes,
-        *,
-        properties: dict[str, Any] | None = None,
-        content_type: str = "application/json",
-        content_encoding: str = "utf-8",
-        exchange: str = "",
-        routing_key: str = "",
-    ) -> Message:
-        got = frame.headers
-        redelivered = got.get("redelivered") == "true" or REDELIVERED in got
-        info = {"exchange": exchange, "routing_key": routing_key, "redelivered": redelivered}
-        return Message(
-            body,
-            channel=self,
-            delivery_tag=got.get("ack") or got["message-id"],
-            content_type=content_type,
-            content_encoding=content_encoding,
-            headers=headers,
-            properties=properties or {"correlation_id": headers["id"], "reply_to": None},
-            delivery_info={**info, "priority": (properties or {}).get("priority", 0)},
-        )
+    def _answer(self, command: str, frame: Frame) -> None:
+        # Not at once: many may be dropped in a row. Delivery ends with a flush.
+        if "ack" in frame.headers:
+            self.connection.wire.post(encode(command, {"id": frame.headers["ack"]}))
 
     # Acknowledging, from any thread.
 
-    def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:  # noqa: FBT001, FBT002
+    def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
         self._settle(delivery_tag, lambda frame: encode("ACK", {"id": frame.headers["ack"]}))
 
-    def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT001, FBT002
+    def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """To the broker's dead letters, or to the end of the queue."""
-        put_back = self._put_back if requeue else lambda frame: encode("NACK", {"id": frame.headers["ack"]})
-        self._settle(delivery_tag, put_back)
+        if requeue:
+            self._settle(delivery_tag, lambda frame: put_back(frame, f"t{self.connection.wire.number()}"))
+        else:
+            self._settle(delivery_tag, lambda frame: encode("NACK", {"id": frame.headers["ack"]}))
 
     def _settle(self, delivery_tag: str, frames: Callable[[Frame], bytes]) -> None:
         frame, subscription = self._deliveries.pop(delivery_tag, (None, None))
@@ -412,25 +328,7 @@ class Channel(virtual.Channel):
             subscription.unacked.discard(delivery_tag)
             self._end_if_done(subscription)
 
-    def _put_back(self, frame: Frame) -> bytes:
-        # Copy and acknowledgement are one transaction, which a broken connection rolls back: no receipt is needed.
-        ours = {"transaction": f"t{self.connection.wire.number()}"}
-        kept = {name: value for name, value in frame.headers.items() if name not in _DELIVERY_HEADERS}
-        kept.setdefault(ORIGINAL_ID, frame.headers.get("message-id", ""))
-        copy = encode(
-            "SEND",
-            {**kept, **ours, REDELIVERED: "true"},
-            frame.body,
-            content_length="content-length" in frame.headers,
-        )
-        ack = encode("ACK", {"id": frame.headers["ack"], **ours})
-        return encode("BEGIN", ours) + copy + ack + encode("COMMIT", ours)
-
-    def _post(self, command: str, frame: Frame) -> None:
-        if "ack" in frame.headers:
-            self.connection.wire.post(encode(command, {"id": frame.headers["ack"]}))
-
-    def basic_recover(self, requeue: bool = False) -> None:  # noqa: FBT001, FBT002
+    def basic_recover(self, requeue: bool = False) -> None:
         """Put all unacknowledged messages back."""
         for delivery_tag in list(self._deliveries):
             self.basic_reject(delivery_tag, requeue=True)
@@ -457,11 +355,11 @@ class PublishBatch:
     def __init__(self, channel: Channel, max_size: int) -> None:
         self.channel = channel
         self._max_size = max_size
-        self._sends: list[tuple[dict[str, Any], bytes, bool]] = []
+        self._sends: list[Send] = []
 
     def publish(self, message: dict[str, Any], exchange: str, routing_key: str, **_: Any) -> None:
         """Add a message, and send all when there are `max_size`."""
-        self._sends += self.channel._outgoing(message, exchange, routing_key)
+        self._sends += self.channel.as_sends(message, exchange, routing_key)
         if len(self._sends) >= self._max_size:
             self.flush()
 
@@ -475,10 +373,11 @@ class PublishBatch:
         if not sends:
             return
         transport = self.channel.connection
-        ours = {"transaction": f"t{transport.wire.number()}"}
-        frames = [encode("SEND", {**headers, **ours}, body, content_length=not text) for headers, body, text in sends]
-        data = encode("BEGIN", ours) + b"".join(frames) + encode("COMMIT", {**ours, "receipt": ours["transaction"]})
-        transport.wire.confirm(data, ours["transaction"], transport.receipt_timeout)
+        name = f"t{transport.wire.number()}"
+        frames = [send.encode(transaction=name) for send in sends]
+        begin = encode("BEGIN", {"transaction": name})
+        commit = encode("COMMIT", {"transaction": name, "receipt": name})
+        transport.wire.confirm(begin + b"".join(frames) + commit, name, transport.routes.receipt_timeout)
 
     def discard(self) -> None:
         """Forget what was not sent."""

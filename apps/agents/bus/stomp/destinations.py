@@ -22,6 +22,9 @@ class Routes:
     feeds: Mapping[str, Feed] = field(default_factory=dict)
     outlets: Mapping[str, Outlet] = field(default_factory=dict)
     durable_queues: set[str] = field(default_factory=set)
+    receipt_timeout: float = 30.0
+    eta_lead: float = 0.6
+    has_statistics: bool = True
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Routes:
@@ -30,11 +33,17 @@ class Routes:
         return cls(
             Classic(options.get("prefix", "celery")),
             dict(options.get("exchanges", {})),
-            {name: Feed(**{"poison_task": poison, **feed}) for name, feed in options.get("foreign", {}).items()},
+            {
+                name: Feed(**{"poison_task": poison, **feed})
+                for name, feed in options.get("foreign", {}).items()
+            },
             {
                 name: Outlet(outlet["destination"], tuple(outlet.get("headers", ())))
                 for name, outlet in options.get("foreign_exchanges", {}).items()
             },
+            receipt_timeout=float(options.get("receipt_timeout", 30)),
+            eta_lead=float(options.get("eta_lead", 0.6)),
+            has_statistics=bool(options.get("statistics", True)),
         )
 
     def own(self, queue: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -30,6 +30,22 @@ class QueueStatistics:
     in_flight: int
     consumers: int
     oldest_age_seconds: float | None
+
+    @property
+    def ready(self) -> int:
+        """Messages that no consumer has."""
+        return self.length - self.in_flight
+
+
+def total(parts: Iterable[QueueStatistics]) -> QueueStatistics:
+    """The sum, with the highest age."""
+    found = list(parts)
+    return QueueStatistics(
+        length=sum(one.length for one in found),
+        in_flight=sum(one.in_flight for one in found),
+        consumers=sum(one.consumers for one in found),
+        oldest_age_seconds=max((one.oldest_age_seconds or 0.0 for one in found if one.length), default=None),
+    )
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,9 @@ class Outlet:
         try:
             document = json.loads(body)[0][0]
         except (ValueError, LookupError, TypeError) as error:
-            raise ValueError(f"{self.destination} takes tasks with one argument, in JSON: {error!r}") from None
+            raise ValueError(
+                f"{self.destination} takes tasks with one argument, in JSON: {error!r}"
+            ) from None
         fields = document if isinstance(document, dict) else {}
         texts = {name: _header_value(fields[name]) for name in self.headers if fields.get(name) is not None}
         return json.dumps(document).encode(), {

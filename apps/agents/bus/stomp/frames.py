@@ -22,7 +22,7 @@ _BETWEEN_FRAMES = re.compile(rb"[\r\n]*")
 _UNESCAPED_COMMANDS = frozenset({"CONNECT", "CONNECTED"})
 
 
-class StompError(RecoverableConnectionError):  # type: ignore[misc]
+class StompError(RecoverableConnectionError):
     """The connection is of no use any more; the text says why. A new one may be."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from kombu.transport import base, virtual
 from kombu.utils.url import parse_url
@@ -41,7 +41,6 @@ class Transport(virtual.Transport):
         super().__init__(client, **options)
         self.options: dict[str, Any] = client.transport_options
         self.routes = Routes.from_options(self.options)
-        self.receipt_timeout = float(self.options.get("receipt_timeout", 30))
         self.subscriptions: dict[str, Subscription] = {}
         self._wire: Wire | None = None
         self._loop: Any = None
@@ -91,7 +90,7 @@ class Transport(virtual.Transport):
 
     def close_connection(self, connection: Transport) -> None:
         self.unregister_from_event_loop(connection, self._loop)
-        super().close_connection(connection)
+        super().close_connection(connection)  # type: ignore[arg-type]
         wire, self._wire = self._wire, None
         if wire is not None:
             wire.close()
@@ -172,7 +171,7 @@ class Transport(virtual.Transport):
         Raises:
             StompError: the plugin does not answer.
         """
-        return self.client.default_channel.statistics(queue)
+        return cast("Channel", self.client.default_channel).statistics(queue)
 
     def destination_statistics(self, destination: str) -> QueueStatistics:
         """The same of one destination of the broker."""
@@ -220,15 +219,19 @@ class Transport(virtual.Transport):
 
     def close_inbox(self, name: str) -> None:
         """Unsubscribe; when this returns, the inbox holds all that came."""
-        self.wire.confirm(encode("UNSUBSCRIBE", {"id": name, "receipt": name}), name, self.receipt_timeout)
+        self.wire.confirm(
+            encode("UNSUBSCRIBE", {"id": name, "receipt": name}), name, self.routes.receipt_timeout
+        )
         self.wire.inboxes.pop(name, None)
 
 
 def _where(client: Any) -> dict[str, Any]:
-    """Host and login. To kombu, "stomp+ssl://..." is the transport "stomp" with a URL of its own, which it does not parse."""
+    """Host and login. To kombu, "stomp+ssl://..." is the transport "stomp" with a URL that it leaves unparsed."""
     if "://" in (client.hostname or ""):
         return dict(parse_url(client.hostname))
-    return {name: getattr(client, name) for name in ("hostname", "port", "userid", "password", "virtual_host")}
+    return {
+        name: getattr(client, name) for name in ("hostname", "port", "userid", "password", "virtual_host")
+    }
 
 
 def _tls_options(client: Any) -> dict[str, Any] | None:

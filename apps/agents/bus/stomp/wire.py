@@ -11,6 +11,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from itertools import count
 from typing import Any
 
@@ -163,12 +164,9 @@ class Wire:
     def close(self) -> None:
         """Say good-bye, if the connection is this process's own and works, and close the socket. Never raises."""
         if os.getpid() == self._pid and self.failure is None:
-            try:
-                with self._lock:
-                    self._out += encode("DISCONNECT", {})
-                    self._send_some()
-            except OSError:
-                pass
+            with suppress(OSError), self._lock:
+                self._out += encode("DISCONNECT", {})
+                self._send_some()
         self.failure = self.failure or StompError("the connection is closed")
         self.socket.close()
 
@@ -256,17 +254,17 @@ class Wire:
     def _check_silence(self) -> None:
         if self._patience() == 0:
             raise self._fail(
-                StompError(f"nothing from the broker for {time.monotonic() - self.last_in:.1f} s, no heart-beat")
+                StompError(
+                    f"nothing from the broker for {time.monotonic() - self.last_in:.1f} s, no heart-beat"
+                )
             )
 
     def _fail(self, error: StompError) -> StompError:
         """Have every later use fail as well; wakes the event loop, which reads the end of the stream."""
         if self.failure is None:
             self.failure = error
-            try:
+            with suppress(OSError):
                 self.socket.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
         return error
 
 
@@ -278,7 +276,7 @@ def _connect(address: tuple[str, int], timeout: float, tls: Mapping[str, Any] | 
         if tls is not None:
             name = tls.get("server_hostname", address[0])
             plain = tls_context(tls).wrap_socket(plain, server_hostname=name)
-        plain.setblocking(False)
+        plain.settimeout(0)
     except BaseException:
         plain.close()
         raise
