@@ -17,9 +17,11 @@ import pytest
 from kombu import Connection
 
 from apps.agents.bus.stomp import register
+from services.activemq.engine import ActiveMQ
 from services.base import REPOSITORY, Engine
 
 register()
+KEYSTORE_PASSWORD = "changeit"
 
 
 def eventually(condition: Callable[[], Any], *, seconds: float = 20.0, what: str = "the condition") -> Any:
@@ -83,19 +85,15 @@ class Worker:
         return self._process
 
     def kill(self) -> None:
-        """SIGKILL for it and all its children."""
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+        """SIGKILL for it and all its children, if it still runs."""
+        if self._process is not None and self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
 
     def stop(self) -> None:
         """Warm shutdown."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(15)
-            except subprocess.TimeoutExpired:
-                self.kill()
-                raise
+        self.process.terminate()
+        self.process.wait(15)
 
     def seen(self, kind: str) -> list[list[Any]]:
         """What tasks wrote, without times."""
@@ -123,6 +121,45 @@ def url_of(engine: Engine, scheme: str = "stomp") -> str:
 def broker(activemq: Engine) -> str:
     """URL of a running broker."""
     return url_of(activemq)
+
+
+def openssl(directory: Path, *arguments: str) -> None:
+    subprocess.run(["openssl", *arguments], cwd=directory, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An authority's `ca.pem`, and a broker's `broker.p12` for the loopback address."""
+    directory = tmp_path_factory.mktemp("tls")
+    new = ("req", "-newkey", "rsa:2048", "-nodes", "-subj")
+    openssl(directory, *new, "/CN=Test authority", "-x509", "-keyout", "ca.key", "-out", "ca.pem")
+    openssl(directory, *new, "/CN=broker", "-keyout", "broker.key", "-out", "broker.csr")
+    (directory / "san").write_text("subjectAltName=IP:127.0.0.1")
+    openssl(
+        directory,
+        *("x509", "-req", "-in", "broker.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"),
+        *("-extfile", "san", "-out", "broker.pem"),
+    )
+    openssl(
+        directory,
+        *("pkcs12", "-export", "-in", "broker.pem", "-inkey", "broker.key", "-out", "broker.p12"),
+        *("-passout", f"pass:{KEYSTORE_PASSWORD}"),
+    )
+    return directory
+
+
+@pytest.fixture(scope="session")
+def mortal(
+    activemq: Engine, certificates: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ActiveMQ]:
+    """A second broker, which may be killed; it serves TLS as well."""
+    engine = ActiveMQ(tmp_path_factory.mktemp("mq"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ACTIVEMQ_KEYSTORE", str(certificates / "broker.p12"))
+        patch.setenv("ACTIVEMQ_KEYSTORE_PASSWORD", KEYSTORE_PASSWORD)
+        engine.start()
+        yield engine
+        engine.stop()
 
 
 @pytest.fixture
@@ -158,4 +195,4 @@ def worker(broker: str, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
 
     yield make
     for one in made:
-        one.stop()
+        one.kill()

@@ -91,7 +91,11 @@ def test_a_pool_that_grows_and_a_task_that_is_terminated(worker: Callable[..., W
         control = module.app.control
         (found,) = control.inspect(timeout=5, limit=1).ping()
         control.pool_grow(2, destination=[found], reply=True, timeout=5)
-        assert control.inspect(timeout=5, limit=1).stats()[found]["pool"]["max-concurrency"] == 4
+
+        def processes() -> int:
+            return len(control.inspect(timeout=5, limit=1).stats()[found]["pool"]["processes"])
+
+        eventually(lambda: processes() == 4, what="the new processes, which Celery starts every 5 s")
         victim = module.note.delay("never", 60)
         eventually(lambda: any(control.inspect(timeout=5, limit=1).active()[found]), what="the long task")
         control.revoke(

@@ -6,28 +6,18 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from kombu import Connection, Queue
 
 from services.activemq.engine import ActiveMQ
-from services.base import Engine
 
 from .client import client
 from .conftest import Worker, eventually, url_of
 
 pytestmark = [pytest.mark.services, pytest.mark.filterwarnings("ignore")]
-
-
-@pytest.fixture(scope="module")
-def mortal(activemq: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ActiveMQ]:
-    """A second broker, which may be killed."""
-    engine = ActiveMQ(tmp_path_factory.mktemp("mq"))
-    engine.start()
-    yield engine
-    engine.stop()
 
 
 def kill(engine: ActiveMQ) -> None:
@@ -69,7 +59,7 @@ def test_a_killed_broker_loses_nothing_and_is_found_again(
             what="all tasks",
         )
         eventually(lambda: ["eta"] in running.seen("note"), what="the task with an ETA")
-        assert 5.9 <= running.times("note")[-1] - began < 9
+        assert running.times("note")[-1] - began >= 5.9
         assert running.process.poll() is None, "the worker is the one from before"
 
 
