@@ -15,6 +15,7 @@ from kombu.common import Broadcast
 from apps.agents.bus.stomp import register
 
 register()
+WORK = os.environ["QUEUE"]
 news = Exchange("news", type="topic")
 epictopic = Exchange("epictopic", type="topic")
 app = Celery("stomp-test", broker=os.environ["BROKER"], backend=os.environ.get("BACKEND"))
@@ -39,9 +40,9 @@ app.conf.update(
     },
     task_acks_late=True,
     task_reject_on_worker_lost=True,
-    task_default_queue="work",
+    task_default_queue=WORK,
     task_queues=[
-        Queue("work", durable=True),
+        Queue(WORK, durable=True),
         Queue("readers", news, routing_key="stf.#", durable=True),
         Queue("feed", epictopic, routing_key="#", durable=True),
         Broadcast("everybody", exchange=Exchange("everybody", type="fanout")),

@@ -46,6 +46,7 @@ class Worker:
             "WITNESS": str(self.witness),
             "PYTHONPATH": str(REPOSITORY),
             "BACKEND": f"file://{directory}",
+            "QUEUE": f"work-{self.name}",
             **environment,
         }
         self._arguments = [

@@ -42,7 +42,11 @@ def test_all_that_celery_offers(running: Worker) -> None:
         inspect = control.inspect(timeout=5, limit=1)
         (found,) = inspect.ping()
         assert found.endswith(running.name)
-        assert {queue["name"] for queue in inspect.active_queues()[found]} >= {"work", "readers", "feed"}
+        assert {queue["name"] for queue in inspect.active_queues()[found]} >= {
+            running.environment["QUEUE"],
+            "readers",
+            "feed",
+        }
         assert inspect.stats()[found]["broker"]["transport"] == "stomp"
         control.rate_limit("note", "100/s", destination=[found])
         reply = control.add_consumer("extra", reply=True, destination=[found], timeout=5, limit=1)

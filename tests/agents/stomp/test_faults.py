@@ -141,7 +141,7 @@ def test_a_warm_shutdown_delivers_nothing_twice(worker: Callable[..., Worker], t
         for number in range(12):
             module.note.delay(number, 0.3)
         eventually(lambda: len(first.seen("note")) >= 2)
-        second = worker("prefork")
+        second = worker("prefork", QUEUE=first.environment["QUEUE"])
         first.stop()
         eventually(lambda: len({value for (value,) in second.seen("note")}) == 12, what="all tasks")
     assert len(second.seen("note")) == 12
