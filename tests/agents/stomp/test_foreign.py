@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import stomp
-from kombu import Connection
+from kombu import Connection, Queue
 
 from services.base import Engine
 
@@ -76,7 +76,7 @@ def test_a_document_of_a_killed_worker_comes_again_under_the_same_id(
 ) -> None:
     connection = connect(foreign={"f": {"task": "t", "destination": "/queue/Agent.redelivery.epictopic"}})
     publisher = connect(foreign_exchanges={"e": {"destination": "/topic/epictopic"}})
-    connection.default_channel.make_exist("/queue/Agent.redelivery.epictopic")
+    Queue("f", durable=True)(connection.default_channel).declare()
     publisher.Producer().publish([[{"n": 1}], {}, {}], exchange="e", serializer="json")
     first = connection.default_channel.basic_get("f")
     connection.default_channel.close()

@@ -73,6 +73,8 @@ class Channel(virtual.Channel):
     def _new_queue(self, queue: str, **options: Any) -> None:
         if options.get("durable") and not options.get("auto_delete"):
             self._routes.durable_queues.add(queue)
+            if queue in self._routes.feeds:
+                self.make_exist(self._routes.own(queue))
 
     def _queue_bind(self, exchange: str, routing_key: str, pattern: object, queue: str) -> None:
         if queue in self._routes.durable_queues and self._routes.broadcasts(exchange):
@@ -83,7 +85,8 @@ class Channel(virtual.Channel):
         wire = self.connection.wire
         name = f"bind-{wire.number()}"
         subscribe = {"id": name, "destination": destination, "ack": "client-individual", "selector": _NOTHING}
-        wire.send(encode("SUBSCRIBE", subscribe) + encode("UNSUBSCRIBE", {"id": name}))
+        frames = encode("SUBSCRIBE", subscribe) + encode("UNSUBSCRIBE", {"id": name, "receipt": name})
+        wire.confirm(frames, name, self._routes.receipt_timeout)
 
     def queue_delete(self, queue: str, if_unused: bool = False, if_empty: bool = False, **_: Any) -> None:
         """Forget the bindings, and empty a durable queue; STOMP has no way to remove it from the broker."""
