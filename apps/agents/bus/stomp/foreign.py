@@ -98,7 +98,8 @@ def _call(task: str, frame: Frame, *arguments: bytes) -> tuple[dict[str, Any], b
 class Outlet:
     """An exchange that is a plain destination: tasks go out as their first argument, in JSON.
 
-    `{routing_key}` in `destination` stands for what a message is published with. `headers` names fields of the document that go along as STOMP headers, for selectors.
+    `{routing_key}` in `destination` stands for what a message is published with. `headers` names fields of the document
+    that go along as STOMP headers, for selectors.
     """
 
     destination: str

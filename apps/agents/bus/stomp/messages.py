@@ -60,7 +60,11 @@ def as_sends(
     body = str_to_bytes(message["body"])
     if outlet := routes.outlets.get(exchange):
         document, fields = outlet.document(body)
-        always = {"destination": outlet.destination, "persistent": "true", "content-type": "application/json"}
+        always = {
+            "destination": outlet.destination.replace("{routing_key}", routing_key),
+            "persistent": "true",
+            "content-type": "application/json",
+        }
         yield Send({**fields, **always}, document, is_text=True)
         return
     properties = {name: value for name, value in message["properties"].items() if name != "delivery_info"}
