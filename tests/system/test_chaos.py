@@ -57,7 +57,7 @@ class Producer(threading.Thread):
             for message in messages:
                 self._publish(message)
                 self.sent += message["msg_type"] == "stf_gen"
-                time.sleep(0.025)
+                time.sleep(0.01)
 
     def _stf(self, sequence: int) -> dict[str, Any]:
         """An STF that the registrar will not find: this is about messages, not about copies."""
@@ -87,7 +87,7 @@ def _kill_at_random(testbed: Testbed, still_needed: threading.Event) -> dict[str
         if testbed.is_running(victim):
             testbed.kill(victim)
             kills[victim] += 1
-        time.sleep(dice.uniform(0.5, 3.0))
+        time.sleep(dice.uniform(0.3, 2.0))
         if sum(kills.values()) >= 3 * KILLS:
             break
     return kills
