@@ -21,6 +21,7 @@ FAILURES = ("stf_failed", "stf_replica_failed")
 
 _WORDS: dict[str, tuple[Tone, str]] = {
     "run_workflow": ("info", "Requested: workflow {workflow_name}"),
+    "run_taken_over": ("info", "Announced by {daq}"),
     "core_state": ("quiet", "{state}, {substate}"),
     "run_imminent": ("info", "Run imminent: {state}, {substate}"),
     "start_run": ("good", "Datataking starts"),

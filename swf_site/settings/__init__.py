@@ -131,9 +131,12 @@ CHANNEL_LAYERS = {
     "default": {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 1000}}
 }
 
+# Of this testbed, among those that share its broker.
+SWF_NAMESPACE = env.text("SWF_NAMESPACE", "local")
+
 CELERY_BROKER_URL = broker.url(DATABASE_URL)
 CELERY_BROKER_USE_SSL = broker.tls(CELERY_BROKER_URL)
-CELERY_BROKER_TRANSPORT_OPTIONS = broker.transport_options(CELERY_BROKER_URL)
+CELERY_BROKER_TRANSPORT_OPTIONS = broker.transport_options(CELERY_BROKER_URL, SWF_NAMESPACE)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_TASK_SERIALIZER = "json"
@@ -144,7 +147,8 @@ CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_TASK_CREATE_MISSING_QUEUES = False
 # So many messages an agent takes together at most.
 CELERY_WORKER_PREFETCH_MULTIPLIER = 200
-CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
+# The names of its reply queues are too long for pgmq.
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = not CELERY_BROKER_URL.startswith("pgmq")
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 
@@ -152,4 +156,3 @@ CELERY_TIMEZONE = "UTC"
 SWF_E0_BUFFER = Path(env.text("SWF_E0_BUFFER", str(SWF_HOME / "storage" / "E0_BUFFER")))
 SWF_E0_RSE = env.text("SWF_E0_RSE", "E0_BUFFER")
 SWF_SCOPE = env.text("SWF_SCOPE", "group.daq")
-SWF_NAMESPACE = env.text("SWF_NAMESPACE", "local")

@@ -46,12 +46,14 @@ def tls(broker_url: str) -> dict[str, Any] | None:
     return {"cert_reqs": ssl.CERT_REQUIRED, **({"ca_certs": certificates} if certificates else {})}
 
 
-def transport_options(broker_url: str) -> dict[str, Any]:
-    """What the transport of this address is told beside it."""
+def transport_options(broker_url: str, namespace: str) -> dict[str, Any]:
+    """What the transport of this address is told beside it; on ActiveMQ, remote control stays within the namespace."""
     scheme = urlsplit(broker_url).scheme
     if scheme == "pgmq":
         # Without this, pgmq's client would go to DATABASE_URL, whatever the broker's address says.
         return {**PGMQ_OPTIONS, "conn_string": broker_url.replace("pgmq://", "postgresql://", 1)}
+    if scheme.startswith("stomp"):
+        return {"prefix": namespace}
     # The relay moves its cursor past what it has sent: so it waits until the broker has it.
     return {"confirm_publish": True}
 

@@ -25,6 +25,12 @@ def size(number: float) -> str:
 
 
 @register.filter
+def spelled(name: str) -> str:
+    """`messages_of_other_namespaces` as words."""
+    return name.replace("_", " ")
+
+
+@register.filter
 def grouped(number: int) -> str:
     """A count with thin spaces between thousands: `1 234 567`."""
     return f"{number:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")

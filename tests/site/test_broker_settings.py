@@ -24,7 +24,7 @@ def silent(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_database_is_the_broker_unless_another_is_named() -> None:
     url = broker.url(DATABASE)
     assert url == "pgmq://swf:secret@127.0.0.1:5432/swf"
-    assert broker.transport_options(url)["conn_string"] == DATABASE
+    assert broker.transport_options(url, "mine")["conn_string"] == DATABASE
 
 
 def test_hosts_of_an_activemq_become_addresses_to_fail_over(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,7 +44,7 @@ def test_broker_url_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACTIVEMQ_HOST", "one")
     monkeypatch.setenv("BROKER_URL", "amqp://two")
     assert broker.url(DATABASE) == "amqp://two"
-    assert broker.transport_options("amqp://two") == {"confirm_publish": True}
+    assert broker.transport_options("amqp://two", "mine") == {"confirm_publish": True}
     monkeypatch.setenv("BROKER_URL", "")
     assert broker.url(DATABASE).startswith("stomp://")
 
