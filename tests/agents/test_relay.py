@@ -32,7 +32,7 @@ DAQSIM = agent_spec("daqsim")
 def use_broker(monkeypatch: pytest.MonkeyPatch, url: str, **options: Any) -> None:
     """Let the publisher send to this broker."""
     monkeypatch.setenv("CELERY_BROKER_WRITE_URL", url)
-    monkeypatch.setitem(app.conf, "broker_transport_options", transport_options(url) | options)
+    monkeypatch.setitem(app.conf, "broker_transport_options", transport_options(url, "test") | options)
 
 
 class Inbox:
