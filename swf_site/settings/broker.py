@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import ssl
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
-from django.core.exceptions import ImproperlyConfigured
+from services.activemq import address
 
 from . import env
 
-ACTIVEMQ_PORT = 61616
 # A message of a killed worker comes back after the visibility timeout. Tasks only write a row and wake a loop, so it is
 # seconds, not kombu's half hour.
 PGMQ_OPTIONS = {
@@ -32,7 +30,7 @@ def url(database_url: str) -> str:
         ImproperlyConfigured: a host of `ACTIVEMQ_HOST` has a port that is none.
     """
     named = env.text("BROKER_URL", "")
-    return named or _activemq() or f"pgmq{database_url[database_url.index(':') :]}"
+    return named or env.configured(address.url)() or f"pgmq{database_url[database_url.index(':') :]}"
 
 
 def tls(broker_url: str) -> dict[str, Any] | None:
@@ -40,10 +38,7 @@ def tls(broker_url: str) -> dict[str, Any] | None:
 
     Other brokers have their TLS in the scheme of their address (`amqps://`).
     """
-    if not broker_url.startswith("stomp") or not env.flag("ACTIVEMQ_USE_SSL", default=False):
-        return None
-    certificates = env.text("ACTIVEMQ_SSL_CA_CERTS", "")
-    return {"cert_reqs": ssl.CERT_REQUIRED, **({"ca_certs": certificates} if certificates else {})}
+    return env.configured(address.tls)() if broker_url.startswith("stomp") else None
 
 
 def transport_options(broker_url: str, namespace: str) -> dict[str, Any]:
@@ -56,19 +51,3 @@ def transport_options(broker_url: str, namespace: str) -> dict[str, Any]:
         return {"prefix": namespace}
     # The relay moves its cursor past what it has sent: so it waits until the broker has it.
     return {"confirm_publish": True}
-
-
-def _activemq() -> str:
-    user = quote(env.text("ACTIVEMQ_USER", "admin"), safe="")
-    password = quote(env.text("ACTIVEMQ_PASSWORD", ""), safe="")
-    port = env.number("ACTIVEMQ_PORT", ACTIVEMQ_PORT)
-    return ";".join(
-        f"stomp://{user}:{password}@{_with_port(host, port)}//" for host in env.words("ACTIVEMQ_HOST")
-    )
-
-
-def _with_port(host: str, default: int) -> str:
-    try:
-        return host if urlsplit(f"//{host}").port is not None else f"{host}:{default}"
-    except ValueError as error:
-        raise ImproperlyConfigured(f"ACTIVEMQ_HOST: {host!r} is no host[:port]: {error}") from error

@@ -1,52 +1,36 @@
-"""Typed readers of environment variables that fail loudly.
-
-Every reader also accepts `<NAME>_FILE`, the path of a file that holds the value, for secrets.
-"""
+"""The readers of `services.variables` as Django's settings need them: what is wrong is `ImproperlyConfigured`."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+from services import variables
 
-def text(name: str, default: str | None = None) -> str:
-    """The variable as text; `ImproperlyConfigured` when it is unset and has no default."""
-    if path := os.environ.get(f"{name}_FILE"):
+Arguments = ParamSpec("Arguments")
+Value = TypeVar("Value")
+
+
+def configured(reader: Callable[Arguments, Value]) -> Callable[Arguments, Value]:
+    """The reader with Django's own error, which its commands know."""
+
+    @wraps(reader)
+    def read(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Value:
         try:
-            return Path(path).read_text().strip()
-        except OSError as error:
-            raise ImproperlyConfigured(f"{name}_FILE={path!r} cannot be read: {error.strerror}") from error
-    value = os.environ.get(name, default)
-    if value is None:
-        raise ImproperlyConfigured(f"{name} is not set. Start through ./swf-testbed, or set it.")
-    return value
+            return reader(*args, **kwargs)
+        except variables.VariableError as error:
+            raise ImproperlyConfigured(str(error)) from error
+
+    return read
 
 
-def flag(name: str, *, default: bool) -> bool:
-    """The variable as a truth value: 1/true/yes/on or 0/false/no/off."""
-    value = text(name, str(default)).lower()
-    if value in {"1", "true", "yes", "on"}:
-        return True
-    if value in {"0", "false", "no", "off", ""}:
-        return False
-    raise ImproperlyConfigured(f"{name}={value!r} is neither true nor false")
-
-
-def number(name: str, default: int) -> int:
-    """The variable as a whole number."""
-    value = text(name, str(default))
-    try:
-        return int(value)
-    except ValueError:
-        raise ImproperlyConfigured(f"{name}={value!r} is not a whole number") from None
-
-
-def words(name: str, default: str = "") -> list[str]:
-    """The variable as a comma-separated list, blanks dropped."""
-    return [word.strip() for word in text(name, default).split(",") if word.strip()]
+text = configured(variables.text)
+flag = configured(variables.flag)
+words = configured(variables.words)
 
 
 def database(url: str) -> dict[str, object]:
