@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 import json
+import logging
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +16,7 @@ from rich.console import Console
 
 from services.base import EngineError
 from services.bus import Bus
+from services.variables import VariableError
 from swf_site.cli import compose, system
 from swf_site.cli.demo import DEMO_WORKFLOW, RunRequest, follow_run, follow_run_json, manage
 from swf_site.cli.display import StepDisplay, show_containers, show_status
@@ -168,6 +171,38 @@ def demo(
     raise typer.Exit(status)
 
 
+@app.command("agent-manager")
+def agent_manager(
+    user: Annotated[
+        str | None, typer.Option("--user", help="Whose queue to serve.", show_default="your login name")
+    ] = None,
+) -> None:
+    """Obey the commands that come over ActiveMQ, until SIGTERM or Ctrl-C.
+
+    Send JSON to [bold]/queue/agent_control.USER[/bold]; who has the broker's login may:
+
+    [bold]{"command": "status", "reply_to": "/queue/answers"}[/bold]
+
+    The answer goes to reply_to, a queue or topic. The commands:
+
+    - start_testbed: start what is not running
+
+    - stop_testbed: stop agents, relay and web server; not the engines, as the broker is one
+
+    - restart: both
+
+    - status: how each program and engine is
+
+    - ping: whether somebody listens
+
+    While the broker is away it waits.
+    """
+    from swf_site.cli.manager import AgentManager  # the other commands do without kombu
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    AgentManager(current_home(), getpass.getuser() if user is None else user).run()
+
+
 @app.command(
     "manage",
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
@@ -181,7 +216,7 @@ def main(arguments: Sequence[str]) -> int:
     """Obey the command line; the return value is the exit status."""
     try:
         app(args=list(arguments), prog_name="swf-testbed", standalone_mode=True)
-    except (CommandError, EngineError) as error:
+    except (CommandError, EngineError, VariableError) as error:
         err.print(f"swf-testbed: {error}", markup=False)
         return 1
     except SystemExit as leaving:

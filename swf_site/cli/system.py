@@ -21,7 +21,8 @@ from swf_site.cli.steps import Step, Watcher, run_steps
 from swf_site.cli.supervisor import ProcessState, Supervisor
 
 # The testbed's own programs, in start order; the engines' come before them.
-PROGRAMS = ("web", "relay", "daqsim", "data")
+AGENTS = ("daqsim", "data")
+PROGRAMS = ("web", "relay", *AGENTS)
 # Engines start at once, unless they keep their data in another one.
 ENGINE_AFTER = {"rucio": ("postgres",)}
 START_SECONDS = 60.0
@@ -131,6 +132,13 @@ def stop(home: Home) -> dict[int, str]:
             supervisor.stop([name])
         supervisor.shutdown()
     return processes.end(home.directory)
+
+
+def stop_programs(home: Home) -> None:
+    """Stop the agents, the relay and the web server; the engines go on."""
+    supervisor = Supervisor(home)
+    if supervisor.is_running():
+        supervisor.stop(PROGRAMS)
 
 
 def inspect(home: Home) -> SystemState:

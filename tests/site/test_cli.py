@@ -76,6 +76,7 @@ class Record:
         ("status", "--json"),
         ("run", "--from-dir"),
         ("demo", "--stf-interval"),
+        ("agent-manager", "start_testbed"),
     ],
 )
 def test_every_command_explains_itself(

@@ -43,7 +43,7 @@ class Testbed:
         self.home = home
         self.bus = bus
         self.storage = home / "storage"
-        self._environment = environment
+        self.environment = environment
         self._supervisor = Supervisor(Home(home))
         self._web = Home(home).dashboard.rstrip("/")
         self._database_url = engine("postgres", home).environment()["DATABASE_URL"]
@@ -53,7 +53,7 @@ class Testbed:
         return subprocess.run(
             [sys.executable, "manage.py", *arguments],
             cwd=REPOSITORY,
-            env=self._environment,
+            env=self.environment,
             capture_output=True,
             text=True,
             timeout=300,
