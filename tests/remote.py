@@ -114,4 +114,4 @@ class Operator(stomp.ConnectionListener):
     def leave(self) -> None:
         """Log out, if the broker is still there."""
         if self.connection.is_connected():
-            self.connection.disconnect()
+            self.connection.disconnect(receipt=uuid.uuid4().hex)  # with one, it waits for its thread's end

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from apps.agents.bus.stomp.frames import Frame, StompError, encode
+from apps.agents.bus.stomp.frames import Frame, RefusedError, StompError, encode
 from apps.agents.bus.stomp.wire import Wire
 from services.base import EngineError
 from services.registry import engines
@@ -151,12 +151,12 @@ class AgentManager:
         answer = self._controller.answer(request)
         level = logging.WARNING if answer["status"] == "error" else logging.INFO
         log.log(level, "%.80r: %s %s", request.command, answer["status"], answer.get("message", ""))
-        if request.reply_to is not None:
-            _reply(broker, request.reply_to, answer, headers.get("correlation-id"))
         try:
+            if request.reply_to is not None:
+                _reply(broker, request.reply_to, answer, headers.get("correlation-id"))
             wire.send(encode("ACK", {"id": headers["ack"]}))
-        except StompError as error:
-            log.warning("%.80r will be delivered again: %s", request.command, error)
+        except (OSError, StompError) as error:
+            log.warning("%.80r is to be delivered again: %s", request.command, error)
 
     def _leave(self, number: int, _frame: object) -> None:
         self._leaving = True
@@ -170,7 +170,11 @@ def _tick(wire: Wire) -> None:
 
 
 def _reply(broker: Broker, destination: str, answer: dict[str, Any], correlation_id: str | None) -> None:
-    """Hand an answer over to the broker. On a connection of its own, as a destination it refuses ends that."""
+    """Hand an answer over to the broker. On a connection of its own, as a destination it refuses ends that.
+
+    Raises:
+        OSError, StompError: the broker is away.
+    """
     headers = {
         "destination": destination,
         "persistent": "true",
@@ -178,12 +182,12 @@ def _reply(broker: Broker, destination: str, answer: dict[str, Any], correlation
         "correlation-id": correlation_id,
         "receipt": "answer",
     }
-    try:
-        with broker.connected() as wire:
-            frame = encode("SEND", headers, json.dumps(answer).encode(), content_length=False)
+    frame = encode("SEND", headers, json.dumps(answer).encode(), content_length=False)
+    with broker.connected() as wire:
+        try:
             wire.confirm(frame, "answer", RECEIPT_SECONDS)
-    except (OSError, StompError) as error:
-        log.warning("the answer did not reach %s: %s", destination, error)
+        except RefusedError as error:
+            log.warning("no answer to %s: %s", destination, error)
 
 
 @contextmanager

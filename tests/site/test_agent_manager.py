@@ -127,6 +127,7 @@ def test_rubbish_is_put_aside_or_answered_and_ends_nothing(
 
     assert operator.ask("ping")["status"] == "alive"
     assert manager.said("put aside as a dead letter") == 4
+    assert manager.said("no answer to /remote-temp-queue/") == 1
     assert manager.said("listening on") == 1
     assert manager.end() == 0
     assert length(activemq, f"agent_control.{user}") == 0
@@ -137,8 +138,8 @@ def length(broker: Engine, queue: str) -> int:
     """How many messages lie in a queue, those in a consumer's hands among them."""
     (place,) = address.url(broker.environment()).split(";")
     with Connection(place) as connection:
-        link = connection.transport.establish_connection()
-        return int(link.destination_statistics(f"/queue/{queue}").length)
+        connection.connect()
+        return int(connection.transport.destination_statistics(f"/queue/{queue}").length)
 
 
 def test_there_is_one_manager_per_user(
@@ -196,6 +197,7 @@ def test_it_waits_for_the_broker_and_comes_back(own: ActiveMQ, manage: Manage, u
         own.start()
         operator = Operator(own.environment(), user)
         assert operator.ask("ping", seconds=40)["status"] == "alive"
+        operator.leave()
         assert manager.said("listening on") == connections
         waits = manager.said("waiting for ActiveMQ")
         assert own.pid is not None

@@ -26,6 +26,10 @@ class StompError(RecoverableConnectionError):
     """The connection is of no use any more; the text says why. A new one may be."""
 
 
+class RefusedError(StompError):
+    """The broker has answered a frame with ERROR, and ended the connection."""
+
+
 class Frame(NamedTuple):
     """One frame. Of a header that is repeated, the first value counts."""
 

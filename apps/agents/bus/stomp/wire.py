@@ -15,7 +15,7 @@ from contextlib import suppress
 from itertools import count
 from typing import Any
 
-from .frames import FRAME_LIMIT, Frame, Parser, StompError, encode
+from .frames import FRAME_LIMIT, Frame, Parser, RefusedError, StompError, encode
 
 _WOULD_BLOCK = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _READ_SIZE = 256 * 1024
@@ -223,7 +223,7 @@ class Wire:
             self._connected = frame
         elif frame.command == "ERROR":
             reason = frame.headers.get("message") or frame.body[:500].decode(errors="replace")
-            raise StompError(f"the broker says: {reason}")
+            raise RefusedError(f"the broker says: {reason}")
         else:
             raise StompError(f"a frame that no broker sends: {frame.command}")
 
