@@ -254,6 +254,23 @@ def test_a_turn_of_the_loop_is_a_batch_and_rubbish_is_parked(queue: tuple[Connec
     assert agent_queue.get() is None
 
 
+def test_a_bug_beyond_the_handlers_does_not_end_the_worker(
+    queue: tuple[Connection, Queue], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "_runtime", None)  # whatever it is
+    monkeypatch.setattr(connection, "close", lambda: None)
+    broker, agent_queue = queue
+    loop = TurningLoop()
+    publish(broker, agent_queue, "[[{}], {}, {}]")
+    with Consumer(
+        broker, [agent_queue], on_message=Batching(tasks.receive_message, app, loop), accept=["json"]
+    ):
+        broker.drain_events(timeout=1)
+        loop.turn()
+
+    assert agent_queue.get() is not None
+
+
 @pytest.mark.django_db
 def test_what_cannot_be_handled_now_goes_back_to_its_queue(
     queue: tuple[Connection, Queue], monkeypatch: pytest.MonkeyPatch

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from typing import Any
 from uuid import NAMESPACE_OID, UUID, uuid5
 
@@ -17,7 +18,7 @@ from celery.worker import state
 from django.db import connection
 from kombu import Message
 
-from .receive import Again, Delivery
+from .receive import Again, Delivery, Result
 from .worker import runtime
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ class Batching:
 
     def _flush(self) -> None:
         messages, self._waiting = self._waiting, []
-        results = runtime().receive([_delivery(message) for message in messages])
+        results = _received([_delivery(message) for message in messages])
         state.total_count[self._task.name] += len(messages)
         reasons = {result.reason for result in results if isinstance(result, Again)}
         if reasons:
@@ -55,6 +56,15 @@ class Batching:
                 message.reject_log_error(log, errors, requeue=True)
             else:
                 message.ack_log_error(log, errors)
+
+
+def _received(deliveries: Sequence[Delivery]) -> list[Result]:
+    try:
+        return runtime().receive(deliveries)
+    except Exception as error:
+        # In the worker's loop it would end the worker, and the next one, over the same messages.
+        log.exception("%d messages could not be received", len(deliveries))
+        return [Again(f"{type(error).__name__}: {error}")] * len(deliveries)
 
 
 def _delivery(message: Message) -> Delivery:
