@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from services.base import Engine
+
+# How long an example takes depends on the machine; times are for benchmarks.
+hypothesis.settings.register_profile("testbed", deadline=None)
+hypothesis.settings.load_profile("testbed")
 
 
 @pytest.fixture(scope="session")

@@ -202,7 +202,7 @@ EVENTS = st.lists(st.one_of(st.integers(0, 40), WISHES, st.sampled_from(["step"]
 SLOW = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=15, suppress_health_check=SLOW)
 @given(events=EVENTS)
 def test_killed_and_commanded_at_any_point_a_run_ends_with_every_stf_once(
     transactional_db: None, events: list[int | str]

@@ -93,7 +93,7 @@ specs = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(spec=specs)
 def test_what_is_written_is_read(tmp_path: Path, spec: StfSpec) -> None:
     written = write_stf(tmp_path / "any.stf", spec, durable=False)
