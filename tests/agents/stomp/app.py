@@ -18,7 +18,10 @@ register()
 WORK = os.environ["QUEUE"]
 news = Exchange("news", type="topic")
 epictopic = Exchange("epictopic", type="topic")
-app = Celery("stomp-test", broker=os.environ["BROKER"], backend=os.environ.get("BACKEND"))
+# Imported by tests too, where the testbed's own application must stay the current one.
+app = Celery(
+    "stomp-test", broker=os.environ["BROKER"], backend=os.environ.get("BACKEND"), set_as_current=False
+)
 app.conf.update(
     broker_heartbeat=int(os.environ.get("HEARTBEAT", "10")),
     broker_connection_retry_on_startup=True,
