@@ -150,6 +150,7 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 200
 # The names of its reply queues are too long for pgmq.
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = not CELERY_BROKER_URL.startswith("pgmq")
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_CONSUMER = "apps.agents.bus.consumer:Consumer"
 CELERY_TIMEZONE = "UTC"
 
 # The exit buffer of Echelon 0 and the sites that must each hold a verified copy.
