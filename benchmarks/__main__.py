@@ -6,7 +6,8 @@ import sys
 from importlib import import_module
 
 BENCHMARKS = {
-    "pipeline": "STF/s and latency per stage, from the exit buffer to verified copies at both sites"
+    "pipeline": "STF/s and latency per stage, from the exit buffer to verified copies at both sites",
+    "bus": "tasks/s and latency on ActiveMQ, RabbitMQ and PostgreSQL; plain messages into the data agent",
 }
 
 USAGE = "usage: python -m benchmarks NAME [options]   (python -m benchmarks NAME --help)\n\n" + "\n".join(

@@ -17,6 +17,7 @@ import psycopg
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.numbers import percentile
 from services.base import REPOSITORY, default_home
 from services.registry import compose_environment
 from swf_site.cli.home import current_home
@@ -141,12 +142,8 @@ def _stage(name: str, times: list[float | None], since: list[float]) -> Stage:
     latencies = sorted(time - start for time, start in zip(times, since, strict=True) if time is not None)
     span = done[-1] - done[0] if len(done) > 1 else 0.0
     rate = (len(done) - 1) / span if span else 0.0
-    p50, p95, p99 = (round(_percentile(latencies, share), 3) for share in PERCENTILES)
+    p50, p95, p99 = (round(percentile(latencies, share), 3) for share in PERCENTILES)
     return Stage(name, len(done), round(rate, 1), p50, p95, p99)
-
-
-def _percentile(ordered: list[float], share: float) -> float:
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
 
 
 def _table(result: Result) -> Table:
