@@ -47,7 +47,10 @@ class Cause:
 
 @dataclass(frozen=True)
 class Change:
-    """One change to be recorded. `payload` holds the fields of the bus message of the same kind, if there is one."""
+    """One change to be recorded. `payload` holds the fields of the bus message of the same kind, if there is one.
+
+    Without a `cause` of its own, it has the one in force.
+    """
 
     kind: str
     run: Run | None = None
@@ -55,6 +58,7 @@ class Change:
     payload: dict[str, Any] = field(default_factory=dict)
     namespace: Namespace | None = None
     occurred_at: datetime | None = None
+    cause: Cause | None = None
 
 
 _cause: ContextVar[Cause | None] = ContextVar("journal_cause", default=None)
@@ -74,17 +78,21 @@ def acting_as(
     heard: Heard | None = None,
 ) -> Iterator[None]:
     """All entries recorded inside carry this actor and these ids."""
-    token = _cause.set(Cause(actor, correlation_id, causation_id, heard))
-    try:
+    with because_of(Cause(actor, correlation_id, causation_id, heard)):
         yield
-    finally:
-        _cause.reset(token)
 
 
 @contextmanager
 def on_behalf_of(person: str) -> Iterator[None]:
     """As `acting_as`, for a person; keeps the ids of the cause in force."""
-    token = _cause.set(replace(current_cause(), actor=person))
+    with because_of(replace(current_cause(), actor=person)):
+        yield
+
+
+@contextmanager
+def because_of(cause: Cause) -> Iterator[None]:
+    """All entries recorded inside have this cause, but for those with one of their own."""
+    token = _cause.set(cause)
     try:
         yield
     finally:
@@ -106,14 +114,15 @@ def record_many(changes: Sequence[Change]) -> list[JournalEntry]:
         return []
     if not connection.in_atomic_block:
         raise transaction.TransactionManagementError("journal.record needs the transaction of its change")
-    cause = current_cause()
+    in_force = current_cause()
     now = timezone.now()
-    streams = [_stream(change, cause) for change in changes]
+    causes = [change.cause or in_force for change in changes]
+    streams = [_stream(change, cause) for change, cause in zip(changes, causes, strict=True)]
     # In one order everywhere: two writers that lock the same streams must not wait for each other.
     reserved = sorted(Counter(streams).items(), key=lambda item: (item[0][0] or 0, item[0][1]))
     next_sequences = {stream: _reserve(*stream, count) for stream, count in reserved}
     entries = []
-    for change, stream in zip(changes, streams, strict=True):
+    for change, cause, stream in zip(changes, causes, streams, strict=True):
         entries.append(_entry(change, cause, stream_sequence=next_sequences[stream], now=now))
         next_sequences[stream] += 1
     created = JournalEntry.objects.bulk_create(entries)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -19,9 +19,10 @@ from apps.agents.bus.agent import AgentSpec
 from apps.agents.bus.batching import Batching
 from apps.agents.bus.receive import Again, Delivery, Result, receive_batch
 from apps.agents.bus.runtime import AgentRuntime
-from apps.agents.bus.schemas import PauseWorkflow
+from apps.agents.bus.schemas import PauseWorkflow, ResumeWorkflow
 from apps.agents.models import DeadLetter, InboundMessage
 from apps.runs.errors import DomainError, RetryableError
+from apps.runs.journal import Cause
 from apps.runs.models import Namespace
 from swf_site.celery import app
 from tests.messages import a_message
@@ -69,6 +70,36 @@ def test_new_messages_share_their_statements() -> None:
     assert counts[0] == counts[1] <= 6
     assert written() == [f"2-{n}" for n in range(2)] + [f"50-{n}" for n in range(50)]
     assert set(outcomes()) == {(1, "done")}
+
+
+@pytest.mark.django_db
+def test_messages_of_a_type_in_a_row_are_handled_in_bulk_and_in_order() -> None:
+    seen: list[list[str]] = []
+
+    def in_bulk(messages: Sequence[PauseWorkflow], causes: Sequence[Cause]) -> None:
+        seen.append([message.reason for message in messages])
+        assert [cause.causation_id for cause in causes] == [message.msg_id for message in messages]
+        for message in messages:
+            write(message)
+            if message.reason == "bad":
+                raise DomainError("not this one")
+
+    def resume(message: ResumeWorkflow) -> None:
+        seen.append([message.reason])
+
+    agent = AgentSpec(
+        *("odd", "TEST", "for tests"),
+        handlers={PauseWorkflow: write, ResumeWorkflow: resume},
+        loops=(),
+        bulk_handlers={PauseWorkflow: in_bulk},
+    )
+    again = Delivery(a_message("resume_workflow", run_id="1", reason="r", msg_id=str(uuid4())), uuid4())
+    receive_batch(agent, [say("a"), say("b"), again, say("c")])
+    assert (seen, written()) == ([["a", "b"], ["r"]], ["a", "b", "c"])
+
+    receive_batch(agent, [say("d"), say("bad"), say("e")])
+    assert written() == ["a", "b", "c", "d", "bad", "e"]
+    assert not DeadLetter.objects.exists()
 
 
 @pytest.mark.django_db

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 import pytest
 from django.db import DatabaseError, transaction
 
@@ -47,6 +49,19 @@ def test_a_producers_entries_are_counted_per_run() -> None:
 
     assert [entry.stream_sequence for entry in first] == [1, 2]
     assert second.stream_sequence == 1
+
+
+def test_a_change_may_have_a_cause_of_its_own() -> None:
+    theirs = journal.Cause("theirs", heard=journal.Heard("note", uuid4(), "their DAQ"))
+    with journal.acting_as("data"):
+        entries = journal.record_many([journal.Change("note", cause=theirs), journal.Change("note")])
+
+    assert [(entry.actor, entry.heard, entry.stream_sequence) for entry in entries] == [
+        ("their DAQ", True, 1),
+        ("data", False, 1),
+    ]
+    assert theirs.heard is not None
+    assert entries[0].msg_id == theirs.heard.msg_id
 
 
 def test_what_follows_from_a_message_carries_its_ids() -> None:

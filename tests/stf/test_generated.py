@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from apps.runs.errors import DomainError, NotFound
+from apps.runs.journal import Cause, Heard
+from apps.runs.models import Run
 from apps.stf import services
 from apps.stf.models import StfFile
+from apps.stf.services import Announcement
 from tests.factories import a_running_run, an_stf, ended, generated, kinds, registered
 from tests.parallel import in_parallel
 
@@ -89,6 +94,76 @@ def test_a_failed_one_is_not_announced_anew_under_the_name_of_another() -> None:
 
     with pytest.raises(DomainError, match=r"the name 'one\.stf' belongs to another STF"):
         an_stf(run, 2, stf_filename="one.stf")
+
+
+def announced(run: Run, *sequences: int, **changes: Any) -> list[Announcement]:
+    """STFs of a foreign DAQ, each said in a message of its own."""
+    return [
+        Announcement(
+            run.run_number,
+            replace(generated(run, sequence), **changes),
+            Cause("data", heard=Heard("stf_gen", uuid4(), "their DAQ")),
+        )
+        for sequence in sequences
+    ]
+
+
+def said(run: Run) -> list[tuple[str, str, UUID, int]]:
+    entries = run.journal.filter(kind="stf_gen").order_by("id")
+    return [(one.subject, one.actor, one.msg_id, one.stream_sequence) for one in entries]
+
+
+def test_many_are_recorded_in_order_each_as_the_message_that_said_it() -> None:
+    first, second = a_running_run(), a_running_run()
+    many = [*announced(first, 1, 2), *announced(second, 1), *announced(first, 3)]
+    services.record_generated_many(many)
+
+    for run in (first, second):
+        own = [one for one in many if one.run_number == run.run_number]
+        assert list(run.stf_files.values_list("sequence", flat=True)) == [one.stf.sequence for one in own]
+        assert said(run) == [
+            (one.stf.stf_filename, "their DAQ", one.cause.heard.msg_id, n)  # type: ignore[union-attr]
+            for n, one in enumerate(own, start=1)
+        ]
+
+
+def test_many_new_ones_share_their_statements() -> None:
+    run = a_running_run()
+    counts = []
+    for sequences in (range(1, 3), range(3, 53)):
+        with CaptureQueriesContext(connection) as queries:
+            services.record_generated_many(announced(run, *sequences))
+        counts.append(len(queries))
+
+    assert counts[0] == counts[1]
+    assert run.stf_files.count() == 52
+
+
+def test_among_many_a_known_one_changes_nothing() -> None:
+    run = a_running_run()
+    many = announced(run, 1, 2, 3)
+    services.record_generated_many(many[:2])
+    services.record_generated_many([*many, many[2]])
+
+    assert run.stf_files.count() == 3
+    assert len(said(run)) == 3
+
+
+def test_what_our_own_daq_said_is_not_said_again_for_many() -> None:
+    run = a_running_run()
+    services.record_generated_many([replace(one, cause=Cause("data")) for one in announced(run, 1, 2)])
+
+    assert run.stf_files.count() == 2
+    assert said(run) == []
+
+
+def test_one_bad_one_among_many_refuses_them_all() -> None:
+    run = a_running_run()
+    services.record_generated_many(announced(run, 1, stf_filename="one.stf"))
+
+    with pytest.raises(DomainError, match=r"the name 'one\.stf' belongs to another STF"):
+        services.record_generated_many([*announced(run, 2), *announced(run, 3, stf_filename="one.stf")])
+    assert run.stf_files.count() == len(said(run)) == 1
 
 
 def test_an_unknown_run_is_said() -> None:

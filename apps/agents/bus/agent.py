@@ -6,14 +6,18 @@ depends on a message being handled at a certain moment, and an agent that was ki
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from apps.runs.journal import Cause
 
 from .schemas import Message
 
 # What it returns, if anything, is the answer for a sender that asked for one.
 Handler = Callable[[Any], dict[str, Any] | None]
+# Messages of one type and the cause of each, in the order in which they came.
+BulkHandler = Callable[[Sequence[Any], Sequence[Cause]], None]
 # A step does one portion of waiting work and returns True when there may be more at once.
 Step = Callable[[], bool]
 
@@ -35,6 +39,7 @@ class LoopSpec:
 class AgentSpec:
     """An agent. Its queue is bound to the message types in `handlers`.
 
+    `bulk_handlers` take several messages that came in a row, to the same effect as their handlers one after the other.
     `wakes` names the loop that a handled message gives work to. With `takes_commands` it also reads the queues in which
     other systems put commands.
     """
@@ -46,6 +51,7 @@ class AgentSpec:
     loops: tuple[LoopSpec, ...]
     wakes: Mapping[type[Message], str] = field(default_factory=dict)
     takes_commands: bool = False
+    bulk_handlers: Mapping[type[Message], BulkHandler] = field(default_factory=dict)
 
     @property
     def msg_types(self) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 from uuid import UUID
 
@@ -158,18 +159,21 @@ def _handle(agent: AgentSpec, messages: Sequence[Message]) -> None:
     """Run the handlers, each on its message's account, and finish the messages."""
     ids = [message.msg_id for message in messages]
     own = in_journal(ids)
-    for message in messages:
-        heard = None
-        if message.msg_id not in own:
-            heard = journal.Heard(message.msg_type, message.msg_id, message.sender or UNNAMED)
-        with journal.acting_as(
-            agent.name,
-            correlation_id=message.correlation_id or message.msg_id,
-            causation_id=message.msg_id,
-            heard=heard,
-        ):
-            message.answer = agent.handlers[type(message)](message) or {}
+    for kind, in_a_row in groupby(messages, key=type):
+        alike = list(in_a_row)
+        causes = [_cause(agent, message, is_own=message.msg_id in own) for message in alike]
+        if kind in agent.bulk_handlers and len(alike) > 1:
+            agent.bulk_handlers[kind](alike, causes)
+            continue
+        for message, cause in zip(alike, causes, strict=True):
+            with journal.because_of(cause):
+                message.answer = agent.handlers[kind](message) or {}
     services.finish(agent.name, *ids)
+
+
+def _cause(agent: AgentSpec, message: Message, *, is_own: bool) -> journal.Cause:
+    heard = None if is_own else journal.Heard(message.msg_type, message.msg_id, message.sender or UNNAMED)
+    return journal.Cause(agent.name, message.correlation_id or message.msg_id, message.msg_id, heard)
 
 
 def _park(agent: AgentSpec, body: Any, reason: str, msg_id: UUID) -> None:

@@ -11,6 +11,7 @@ from .handlers import (
     run_has_ended,
     run_is_imminent,
     stf_was_generated,
+    stfs_were_generated,
 )
 from .registrar import Registrar
 from .rucio import Rucio
@@ -30,6 +31,7 @@ AGENT = AgentSpec(
         schemas.StfGen: stf_was_generated,
         schemas.EndRun: run_has_ended,
     },
+    bulk_handlers={schemas.StfGen: stfs_were_generated},
     wakes={
         schemas.RunImminent: "registrar",
         schemas.StfGen: "registrar",

@@ -6,13 +6,15 @@ are heard from a DAQ that is not ours: its runs are taken over and followed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from django.conf import settings
 from django.utils import timezone
 
 from apps.runs import services as runs
 from apps.runs.core_states import CoreState, is_legal, pair_name
 from apps.runs.errors import DomainError
-from apps.runs.journal import current_cause
+from apps.runs.journal import Cause, current_cause
 from apps.runs.workflow import load_workflow
 from apps.stf import services as stf_services
 
@@ -57,6 +59,24 @@ def stf_was_generated(message: schemas.StfGen) -> None:
     Raises:
         DomainError: its core state is no legal pair, it lies elsewhere or nowhere, or the run does not take it.
     """
+    stf_services.record_generated(message.run_number, _said_of_stf(message))
+
+
+def stfs_were_generated(messages: Sequence[schemas.StfGen], causes: Sequence[Cause]) -> None:
+    """Several STFs are complete, of one or more runs.
+
+    Raises:
+        DomainError: as `stf_was_generated`, of any of them.
+    """
+    stf_services.record_generated_many(
+        [
+            stf_services.Announcement(message.run_number, _said_of_stf(message), cause)
+            for message, cause in zip(messages, causes, strict=True)
+        ]
+    )
+
+
+def _said_of_stf(message: schemas.StfGen) -> stf_services.GeneratedStf:
     pair = (message.state, message.substate)
     if not is_legal(*pair):
         states = ", ".join(CoreState)
@@ -64,22 +84,19 @@ def stf_was_generated(message: schemas.StfGen) -> None:
             f"stf_gen: state and substate {pair_name(pair)} are no legal pair; states are {states}"
         )
     file = announced_file(message)
-    stf_services.record_generated(
-        message.run_number,
-        stf_services.GeneratedStf(
-            sequence=message.sequence,
-            stf_filename=message.filename,
-            file_url=file.file_url,
-            size_bytes=file.size_bytes,
-            checksum=file.checksum,
-            daq_state=message.state,
-            daq_substate=message.substate,
-            generated_at=message.occurred_at or timezone.now(),
-            tf_first=message.tf_first,
-            tf_count=message.tf_count,
-            begin_time=message.start,
-            end_time=message.end,
-        ),
+    return stf_services.GeneratedStf(
+        sequence=message.sequence,
+        stf_filename=message.filename,
+        file_url=file.file_url,
+        size_bytes=file.size_bytes,
+        checksum=file.checksum,
+        daq_state=message.state,
+        daq_substate=message.substate,
+        generated_at=message.occurred_at or timezone.now(),
+        tf_first=message.tf_first,
+        tf_count=message.tf_count,
+        begin_time=message.start,
+        end_time=message.end,
     )
 
 

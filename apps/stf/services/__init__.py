@@ -3,11 +3,12 @@
 from .buffer import mark_released, mark_withdrawn
 from .closeout import evaluate, force_close
 from .dataset import close_dataset, dataset_name, open_dataset
-from .generated import GeneratedStf, record_generated
+from .generated import Announcement, GeneratedStf, record_generated, record_generated_many
 from .registration import mark_registered, mark_registration_failed, retry_failed, retry_registration
 from .replication import ReplicaChange, apply_replica_changes
 
 __all__ = [
+    "Announcement",
     "GeneratedStf",
     "ReplicaChange",
     "apply_replica_changes",
@@ -21,6 +22,7 @@ __all__ = [
     "mark_withdrawn",
     "open_dataset",
     "record_generated",
+    "record_generated_many",
     "retry_failed",
     "retry_registration",
 ]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from psycopg.errors import UniqueViolation
 
 from apps.runs import journal
@@ -39,6 +41,15 @@ class GeneratedStf:
     end_time: datetime | None = None
 
 
+@dataclass(frozen=True)
+class Announcement:
+    """An STF of a run, and on whose account it is recorded."""
+
+    run_number: int
+    stf: GeneratedStf
+    cause: journal.Cause
+
+
 @transaction.atomic
 def record_generated(run_number: int, stf: GeneratedStf) -> StfFile:
     """Record an announced STF; saying the same again changes nothing.
@@ -49,14 +60,7 @@ def record_generated(run_number: int, stf: GeneratedStf) -> StfFile:
         NotFound: no such run.
         DomainError: the run is settled, or this sequence or name was announced with other bytes.
     """
-    run = Run.objects.filter(run_number=run_number).first()
-    if run is None:
-        raise NotFound(f"there is no run {run_number}")
-    if run.lifecycle in SETTLED:
-        raise DomainError(
-            f"run {run_number} is {run.lifecycle}: it takes no more STFs; "
-            "a corrected end_run with a higher total_stf_files opens it again"
-        )
+    run = _open_runs([run_number])[run_number]
     try:
         with transaction.atomic():
             return _create(run, stf)
@@ -76,13 +80,73 @@ def record_generated(run_number: int, stf: GeneratedStf) -> StfFile:
     return known
 
 
+@transaction.atomic
+def record_generated_many(announced: Sequence[Announcement]) -> None:
+    """Record announced STFs, as `record_generated` does one after the other; if all are new, in a few statements.
+
+    Raises:
+        NotFound, DomainError: as `record_generated`, of any of them.
+        IntegrityError: one of them was announced elsewhere at the same moment.
+    """
+    runs = _open_runs(one.run_number for one in announced)
+    if _all_new(runs, announced):
+        _create_many(runs, announced)
+        return
+    for one in announced:
+        with journal.because_of(one.cause):
+            record_generated(one.run_number, one.stf)
+
+
+def _open_runs(run_numbers: Iterable[int]) -> dict[int, Run]:
+    """The runs of these numbers, which all take STFs."""
+    wanted = set(run_numbers)
+    runs = Run.objects.in_bulk(wanted, field_name="run_number")
+    for run_number in sorted(wanted):
+        run = runs.get(run_number)
+        if run is None:
+            raise NotFound(f"there is no run {run_number}")
+        if run.lifecycle in SETTLED:
+            raise DomainError(
+                f"run {run_number} is {run.lifecycle}: it takes no more STFs; "
+                "a corrected end_run with a higher total_stf_files opens it again"
+            )
+    return runs
+
+
+def _all_new(runs: dict[int, Run], announced: Sequence[Announcement]) -> bool:
+    """Whether no two of them are of one sequence or name, nor any is that of an STF that is known."""
+    sequences: dict[int, set[int]] = {run_number: set() for run_number in runs}
+    for one in announced:
+        sequences[one.run_number].add(one.stf.sequence)
+    names = {one.stf.stf_filename for one in announced}
+    if not len(announced) == len(names) == sum(map(len, sequences.values())):
+        return False
+    same = Q(stf_filename__in=names)
+    for run_number, of_run in sequences.items():
+        same |= Q(run=runs[run_number], sequence__in=of_run)
+    return not StfFile.objects.filter(same).exists()
+
+
 def _create(run: Run, stf: GeneratedStf) -> StfFile:
-    created = StfFile.objects.create(run=run, **asdict(stf))
-    if journal.current_cause().heard:  # our own DAQ has said it in the journal itself
-        journal.record(
-            journal.Change("stf_gen", run=run, subject=created.stf_filename, payload=stf_fields(created))
-        )
+    created = StfFile.objects.create(run=run, **vars(stf))
+    if journal.current_cause().heard:
+        journal.record(_said(created))
     return created
+
+
+def _create_many(runs: dict[int, Run], announced: Sequence[Announcement]) -> None:
+    created = [StfFile(run=runs[one.run_number], **vars(one.stf)) for one in announced]
+    StfFile.objects.bulk_create(created)
+    journal.record_many(
+        [_said(stf, one.cause) for stf, one in zip(created, announced, strict=True) if one.cause.heard]
+    )
+
+
+def _said(stf: StfFile, cause: journal.Cause | None = None) -> journal.Change:
+    """The entry of a message heard; what our own DAQ says it has written into the journal itself."""
+    return journal.Change(
+        "stf_gen", run=stf.run, subject=stf.stf_filename, payload=stf_fields(stf), cause=cause
+    )
 
 
 def _announce_again(known: StfFile, stf: GeneratedStf) -> StfFile:
