@@ -20,6 +20,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
+from .inserting import insert_all
 from .models import JournalEntry, JournalStream, Namespace, Run
 
 # The relay listens here for "something was committed".
@@ -125,10 +126,10 @@ def record_many(changes: Sequence[Change]) -> list[JournalEntry]:
     for change, cause, stream in zip(changes, causes, streams, strict=True):
         entries.append(_entry(change, cause, stream_sequence=next_sequences[stream], now=now))
         next_sequences[stream] += 1
-    created = JournalEntry.objects.bulk_create(entries)
+    insert_all(entries)
     with connection.cursor() as cursor:
         cursor.execute(f"NOTIFY {CHANNEL}")
-    return created
+    return entries
 
 
 def _stream(change: Change, cause: Cause) -> tuple[int | None, str]:

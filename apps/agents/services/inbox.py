@@ -12,6 +12,7 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from apps.runs import journal
+from apps.runs.inserting import insert_all
 
 from ..choices import LetterState, MessageOutcome
 from ..models import DeadLetter, InboundMessage
@@ -71,7 +72,7 @@ def begin_fresh(agent: str, messages: Sequence[Incoming]) -> bool:
     if known or len(ids) < len(rows):
         return False
     try:
-        InboundMessage.objects.bulk_create(rows)
+        insert_all(rows)
     except IntegrityError:
         return False
     return True

@@ -13,6 +13,7 @@ from psycopg.errors import UniqueViolation
 from apps.runs import journal
 from apps.runs.choices import SETTLED
 from apps.runs.errors import DomainError, NotFound
+from apps.runs.inserting import insert_all
 from apps.runs.models import Run
 
 from ..choices import Registration
@@ -136,7 +137,7 @@ def _create(run: Run, stf: GeneratedStf) -> StfFile:
 
 def _create_many(runs: dict[int, Run], announced: Sequence[Announcement]) -> None:
     created = [StfFile(run=runs[one.run_number], **vars(one.stf)) for one in announced]
-    StfFile.objects.bulk_create(created)
+    insert_all(created)
     journal.record_many(
         [_said(stf, one.cause) for stf, one in zip(created, announced, strict=True) if one.cause.heard]
     )

@@ -1,0 +1,33 @@
+"""Inserting many rows at once, cheaply."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from django.db import connection, models
+
+
+def insert_all(rows: Sequence[models.Model]) -> None:
+    """Insert unsaved rows of one model in one statement, and give them their keys.
+
+    As `bulk_create`, but the rows go as one JSON text that PostgreSQL takes apart: Django and the driver would look at
+    every value of every row several times, and that was most of what a message of the bus cost.
+    """
+    if not rows:
+        return
+    meta = rows[0]._meta
+    fields = [(field.column, field.attname) for field in meta.concrete_fields if not field.primary_key]
+    values = [{column: getattr(row, attname) for column, attname in fields} for row in rows]
+    columns = ", ".join(f'"{column}"' for column, _ in fields)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f'INSERT INTO "{meta.db_table}" ({columns}) '  # noqa: S608 - own names of table and columns
+            f'SELECT {columns} FROM json_populate_recordset(NULL::"{meta.db_table}", %s) RETURNING id',
+            [json.dumps(values, default=str)],
+        )
+        keys = cursor.fetchall()
+    for row, (key,) in zip(rows, keys, strict=True):
+        row.pk = key
+        row._state.adding = False
+        row._state.db = connection.alias

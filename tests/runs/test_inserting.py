@@ -1,0 +1,61 @@
+"""Rows inserted together are the rows that were given."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+from django.db import IntegrityError, transaction
+
+from apps.runs.inserting import insert_all
+from apps.runs.models import JournalEntry
+
+pytestmark = pytest.mark.django_db
+
+PAYLOAD = {
+    "text": "quotes \" ' and \\ and ü and \u2028 %s",
+    "list": [1, None, 2.5, {"a": True}],
+    "big": 2**60,
+}
+
+
+def entries(count: int) -> list[JournalEntry]:
+    return [
+        JournalEntry(
+            kind="note",
+            actor="tester's",
+            subject=f"swf.{n}.stf",
+            payload=PAYLOAD,
+            stream_sequence=2**62 + n,
+            correlation_id=uuid4(),
+            occurred_at=datetime(2026, 7, 1, 12, 0, 0, 123_456, tzinfo=UTC),
+        )
+        for n in range(count)
+    ]
+
+
+def test_they_are_stored_as_they_are_and_know_their_keys() -> None:
+    given = entries(3)
+    insert_all(given)
+
+    fields = [field.attname for field in JournalEntry._meta.concrete_fields]
+    assert list(JournalEntry.objects.order_by("id").values_list(*fields)) == [
+        tuple(getattr(entry, name) for name in fields) for entry in given
+    ]
+    assert not any(entry._state.adding for entry in given)
+
+
+def test_none_are_inserted_by_no_statement() -> None:
+    insert_all([])
+
+    assert not JournalEntry.objects.exists()
+
+
+def test_all_or_none() -> None:
+    first, second = entries(2)
+    second.msg_id = first.msg_id
+    with pytest.raises(IntegrityError), transaction.atomic():
+        insert_all([first, second])
+
+    assert not JournalEntry.objects.exists()
