@@ -51,7 +51,7 @@ def application(broker: str, queue: str, moments: Moments) -> Celery:
     app = Celery("benchmark", broker=broker, set_as_current=False)
     app.conf.update(
         # No heart-beats: a worker that waits, stopped, for its turn shall not be thought dead, nor think that of a broker.
-        broker_transport_options={**transport_options(broker), "heartbeat": 0},
+        broker_transport_options={**transport_options(broker, queue), "heartbeat": 0},
         broker_heartbeat=0,
         broker_connection_retry_on_startup=True,
         task_queues=[Queue(queue, durable=True)],
@@ -61,5 +61,5 @@ def application(broker: str, queue: str, moments: Moments) -> Celery:
         worker_prefetch_multiplier=PREFETCH_MULTIPLIER,
         worker_enable_remote_control=False,
     )
-    app.task(moments.note, name=TASK)
+    app.task(moments.note, name=TASK, shared=False)
     return app

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from benchmarks.bus.application import Moments
+import pytest
+
+from benchmarks.bus.application import TASK, Moments, application
 from benchmarks.bus.command import ratios
 from benchmarks.bus.tasks import TaskRound
 from benchmarks.numbers import percentile
@@ -32,6 +34,25 @@ def test_a_ratio_is_the_median_of_those_of_neighbours_in_a_round() -> None:
 
 def test_without_rabbitmq_there_is_no_ratio() -> None:
     assert ratios([a_round(1, "stomp", 300), a_round(1, "pgmq", 100)]) == {}
+
+
+@pytest.mark.parametrize(
+    ("broker", "option"),
+    [
+        ("stomp://u:p@127.0.0.1:1//", "prefix"),
+        ("amqp://u:p@127.0.0.1:1//", "confirm_publish"),
+        ("pgmq://u:p@127.0.0.1:1/db", "conn_string"),
+    ],
+)
+def test_every_bus_is_told_what_the_testbed_tells_it_but_no_heart_beat(
+    broker: str, option: str, tmp_path: Path
+) -> None:
+    app = application(broker, "benchmark_solo", Moments.make(tmp_path / "moments", 1))
+
+    assert app.conf.broker_url == broker
+    assert app.conf.broker_transport_options[option]
+    assert (app.conf.broker_transport_options["heartbeat"], app.conf.broker_heartbeat) == (0, 0)
+    assert TASK in app.tasks
 
 
 def test_percentiles() -> None:
