@@ -9,6 +9,7 @@ from contextlib import suppress
 
 import pytest
 from kombu import Connection, Consumer, Exchange, Queue
+from kombu.asynchronous import Hub
 from kombu.message import Message
 
 from apps.agents.bus.stomp.messages import Send
@@ -209,3 +210,30 @@ def test_an_error_of_the_broker_ends_the_connection_and_a_new_one_works(connect:
         while True:
             producer.publish("x", routing_key=name)
     producer.publish("y", routing_key=name, retry=True, retry_policy={"max_retries": 3})
+
+
+def test_what_a_timer_has_read_is_delivered_before_the_loop_sleeps(connect: Connect, name: str) -> None:
+    connection, other, hub = connect(), connect(), Hub()
+    queue, asked_at, called_at = Queue(name), [], []
+
+    def got(message: Message) -> None:
+        message.ack()
+        asked_at.append(time.monotonic())
+        hub.call_soon(lambda: called_at.append(time.monotonic()))
+
+    def read_a_message() -> None:
+        """As the timer of heart-beats does."""
+        other.Producer().publish("news", routing_key=name)
+        wire = connection.transport.wire
+        wire.wait(lambda: wire.frames, 10, "a message")
+
+    with Consumer(connection, [queue], on_message=got):
+        connection.register_with_event_loop(hub)
+        loop = hub.create_loop()
+        hub.timer.call_after(0.5, read_a_message)
+        hub.timer.call_after(60, lambda: None)
+        while not called_at:
+            next(loop)
+        connection.transport.unregister_from_event_loop(connection, hub)
+    # A loop that sleeps does so for 2 s.
+    assert called_at[0] - asked_at[0] < 1

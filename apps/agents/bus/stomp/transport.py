@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Callable
@@ -44,6 +45,7 @@ class Transport(virtual.Transport):
         self.subscriptions: dict[str, Subscription] = {}
         self._wire: Wire | None = None
         self._loop: Any = None
+        self._nudge = -1
 
     def driver_version(self) -> str:
         return "1.2"
@@ -138,7 +140,11 @@ class Transport(virtual.Transport):
     def register_with_event_loop(self, connection: Transport, loop: Any) -> None:
         self._loop = loop
         loop.add_reader(self.wire, self._on_readable)
-        # Frames are also read while a receipt is waited for, and by threads that acknowledge.
+        # Frames are also read while a receipt is waited for, by the timer of heart-beats, and by threads that
+        # acknowledge. A tick comes after the timers and before the loop sleeps: what is delivered there may ask for a
+        # call soon, for which the loop does not wake. So it is made to wake, and delivery is an event as any other.
+        self._nudge = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        loop.add_reader(self._nudge, self._on_nudge)
         loop.on_tick.add(self._on_tick)
 
     def unregister_from_event_loop(self, connection: Transport, loop: Any) -> None:
@@ -146,6 +152,8 @@ class Transport(virtual.Transport):
             self._loop.on_tick.discard(self._on_tick)
             if self._wire is not None and self._wire.fileno() >= 0:
                 self._loop.remove(self._wire)
+            self._loop.remove(self._nudge)
+            os.close(self._nudge)
         self._loop = None
 
     def _on_readable(self) -> None:
@@ -154,7 +162,11 @@ class Transport(virtual.Transport):
 
     def _on_tick(self) -> None:
         if self._wire is not None and self._wire.frames:
-            self._deliver_frames()
+            os.eventfd_write(self._nudge, 1)
+
+    def _on_nudge(self) -> None:
+        os.eventfd_read(self._nudge)
+        self._deliver_frames()
 
     def get_heartbeat_interval(self, connection: Transport) -> float:
         return min((beat for beat in (self.wire.heartbeat_in, self.wire.heartbeat_out) if beat), default=0.0)
