@@ -117,9 +117,12 @@ class ActiveMQ(Engine):
         return port(self.home, name, USUAL_PORTS[name])
 
     def _connectors(self) -> dict[str, int]:
-        """Name to port of what this broker is going to listen on."""
+        """Name to port of what this broker is going to listen on, in the order in which it opens them.
+
+        `ready()` asks the plain ones, so they come last.
+        """
         plain = {AUTO: self.port, STOMP: self.stomp_port}
-        return {**plain, STOMP_TLS: self.tls_port} if os.environ.get(KEYSTORE) else plain
+        return {STOMP_TLS: self.tls_port, **plain} if os.environ.get(KEYSTORE) else plain
 
     def _configure(self) -> Path:
         """Write what the broker reads; returns its main configuration file, which holds the password."""
