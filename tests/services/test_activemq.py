@@ -79,7 +79,7 @@ def test_both_ports_speak_stomp_to_who_knows_the_password(activemq: Engine) -> N
             assert client.connected.headers["server"].startswith("ActiveMQ/")
         for user, secret in ((USER, "wrong"), ("", "")):
             # It may hang up before its word is through.
-            with pytest.raises(StompError, match="password is invalid|the connection was closed"):
+            with pytest.raises(StompError, match=r"password is invalid|the connection was closed"):
                 StompSession((LOOPBACK, number), user=user, password=secret)
 
 

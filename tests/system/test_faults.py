@@ -68,7 +68,7 @@ def test_a_run_survives_the_kill_of_every_process(testbed: Testbed) -> None:
     witness.start()
     run = testbed.start_run("--stf-count", str(STFS), "--stf-size", "100000", "--stf-interval", "0.7")
     wait_until(
-        lambda: _number(testbed, "SELECT count(*) FROM stf_replica WHERE state = 'verified'") > 0,
+        lambda: _number(testbed, _verified(run)) > 0,
         seconds=60,
         what="the first copy is verified",
     )
@@ -78,7 +78,7 @@ def test_a_run_survives_the_kill_of_every_process(testbed: Testbed) -> None:
 
     wait_until(lambda: testbed.lifecycle(run) == "closed", seconds=180, what="the run is closed")
     wait_until(
-        lambda: _number(testbed, "SELECT count(*) FROM stf_stffile WHERE buffer = 'released'") == STFS,
+        lambda: _number(testbed, _released(run)) == STFS,
         seconds=30,
         what="the exit buffer is empty",
     )
@@ -100,6 +100,20 @@ def test_a_run_survives_the_kill_of_every_process(testbed: Testbed) -> None:
     assert len(witness.gone) == STFS
     _assert_rucio_has_each_once(testbed, run)
     _assert_sites_have_the_bytes(testbed, run)
+
+
+def _verified(run: int) -> str:
+    return (
+        "SELECT count(*) FROM stf_replica JOIN stf_stffile ON stf_id = stf_stffile.id JOIN runs_run "
+        f"ON run_id = runs_run.id WHERE run_number = {run} AND stf_replica.state = 'verified'"
+    )
+
+
+def _released(run: int) -> str:
+    return (
+        "SELECT count(*) FROM stf_stffile JOIN runs_run ON run_id = runs_run.id "
+        f"WHERE run_number = {run} AND buffer = 'released'"
+    )
 
 
 def _journal_counts(testbed: Testbed, run: int) -> dict[str, int]:
