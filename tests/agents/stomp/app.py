@@ -70,7 +70,7 @@ def witness(*words: object) -> None:
     os.close(handle)
 
 
-@app.task(name="note")
+@app.task(name="note", shared=False)
 def note(value: object, seconds: float = 0.0) -> object:
     """Be seen, and take some time."""
     time.sleep(seconds)
@@ -78,20 +78,20 @@ def note(value: object, seconds: float = 0.0) -> object:
     return value
 
 
-@app.task(name="add")
+@app.task(name="add", shared=False)
 def add(left: int, right: int) -> int:
     """A sum, for canvas."""
     return left + right
 
 
-@app.task(name="total")
+@app.task(name="total", shared=False)
 def total(numbers: list[int]) -> int:
     """The end of a chord."""
     witness("total", sum(numbers))
     return sum(numbers)
 
 
-@app.task(name="third_time", bind=True, max_retries=5)
+@app.task(name="third_time", shared=False, bind=True, max_retries=5)
 def third_time(self: Any) -> int:
     """Succeed at the third attempt."""
     witness("try", self.request.retries)
@@ -100,7 +100,7 @@ def third_time(self: Any) -> int:
     return int(self.request.retries)
 
 
-@app.task(name="refuse", bind=True)
+@app.task(name="refuse", shared=False, bind=True)
 def refuse(self: Any, value: str, requeue: bool) -> None:
     """Put back once, or refuse for good."""
     redelivered = self.request.delivery_info["redelivered"]
@@ -109,13 +109,13 @@ def refuse(self: Any, value: str, requeue: bool) -> None:
         raise Reject("as told", requeue=requeue)
 
 
-@app.task(name="document", bind=True)
+@app.task(name="document", shared=False, bind=True)
 def document(self: Any, body: Any) -> None:
     """What a plain JSON message becomes."""
     witness("document", body, self.request.id)
 
 
-@app.task(name="poison")
+@app.task(name="poison", shared=False)
 def poison(text: str, reason: str) -> None:
     """What a message becomes that is no JSON."""
     witness("poison", text, reason)
