@@ -133,9 +133,11 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An authority's `ca.pem`, and a broker's `broker.p12` for the loopback address."""
     directory = tmp_path_factory.mktemp("tls")
     new = ("req", "-newkey", "rsa:2048", "-nodes", "-subj")
-    openssl(directory, *new, "/CN=Test authority", "-x509", "-keyout", "ca.key", "-out", "ca.pem")
+    # Python 3.13 takes no authority whose certificate does not say that it may sign.
+    signs = ("-addext", "keyUsage=critical,keyCertSign,cRLSign")
+    openssl(directory, *new, "/CN=Test authority", "-x509", *signs, "-keyout", "ca.key", "-out", "ca.pem")
     openssl(directory, *new, "/CN=broker", "-keyout", "broker.key", "-out", "broker.csr")
-    (directory / "san").write_text("subjectAltName=IP:127.0.0.1")
+    (directory / "san").write_text("authorityKeyIdentifier=keyid\nsubjectAltName=IP:127.0.0.1")
     openssl(
         directory,
         *("x509", "-req", "-in", "broker.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"),
