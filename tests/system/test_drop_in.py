@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -120,9 +121,10 @@ def test_commands_are_obeyed_and_answered(testbed: Testbed, client: PlainClient)
     assert (stopped["status"], stopped["result"]["run_id"]) == ("ok", str(run))
     wait_until(lambda: _closed(testbed, run), seconds=60, what="the stopped run is closed")
 
-    refused = _ask(client, testbed, msg_type="run_workflow", workflow_name="no_such")
-    assert refused["status"] == "error"
-    assert "workflow 'no_such' is unknown; there are" in refused["reason"]
+    for own_id in ({}, {"msg_id": str(uuid4())}):
+        refused = _ask(client, testbed, msg_type="run_workflow", workflow_name="no_such", **own_id)
+        assert refused["status"] == "error"
+        assert "workflow 'no_such' is unknown; there are" in refused["reason"]
 
 
 def test_a_command_for_another_testbed_waits_there_for_it(testbed: Testbed, client: PlainClient) -> None:

@@ -15,7 +15,7 @@ from uuid_utils.compat import uuid7
 from apps.runs.errors import RetryableError
 
 from .. import services
-from .receive import Again, Delivery, Result
+from .receive import Again, Delivery, Result, parsed
 from .schemas import Message, Reply
 from .sending import connection_to_send, failures, send
 from .topology import ANYWHERE, CONTROL_QUEUE, control_queue_of, is_plain
@@ -52,20 +52,21 @@ def answer(agent: str, delivery: Delivery, result: Result) -> None:
         log.warning("no answer to %s: %s", asked.get("msg_type"), error)
 
 
-def _reply(agent: str, delivery: Delivery, asked: dict[str, Any], result: Result) -> Reply:
-    msg_id = result.msg_id if isinstance(result, Message) else delivery.delivery_id
-    fields: dict[str, Any] = {"status": "ok"}
-    if isinstance(result, Message):
-        fields["result"] = result.answer
-    else:
-        fields = {"status": "error", "reason": services.parked_reason(agent, msg_id)}
-    return Reply(
-        msg_id=uuid7(),
-        command=str(asked.get("msg_type")),
-        sender=agent,
-        causation_id=msg_id,
-        correlation_id=result.correlation_id or msg_id if isinstance(result, Message) else msg_id,
-        **fields,
+def _reply(agent: str, delivery: Delivery, asked: dict[str, Any], result: Message | None) -> Reply:
+    # One that was understood is parked under its own id, any other under that of its delivery.
+    message = result or parsed(delivery)
+    msg_id = message.msg_id if message else delivery.delivery_id
+    return Reply.model_validate(
+        {
+            "msg_id": uuid7(),
+            "command": str(asked.get("msg_type")),
+            "sender": agent,
+            "causation_id": msg_id,
+            "correlation_id": message.correlation_id or msg_id if message else msg_id,
+            "status": "ok" if result else "error",
+            "reason": "" if result else services.parked_reason(agent, msg_id),
+            "result": result.answer if result else {},
+        }
     )
 
 

@@ -60,7 +60,7 @@ def receive_batch(agent: AgentSpec, deliveries: Sequence[Delivery]) -> list[Resu
         Per delivery: the message when its handler has run, now or before; None when it was parked or is not this
         agent's; `Again`.
     """
-    messages = [_parsed(delivery) for delivery in deliveries]
+    messages = [parsed(delivery) for delivery in deliveries]
     own = [message for message in messages if message and type(message) in agent.handlers]
     try:
         done = {message.msg_id for message in own} if _handled_together(agent, own) else set()
@@ -133,7 +133,8 @@ def receive(agent: AgentSpec, body: Any, *, delivery_id: UUID) -> Message | None
     return message
 
 
-def _parsed(delivery: Delivery) -> Message | None:
+def parsed(delivery: Delivery) -> Message | None:
+    """The message, or None when it cannot be understood."""
     try:
         return parse(delivery.body, fallback_id=delivery.delivery_id)
     except MessageError:

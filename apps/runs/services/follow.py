@@ -9,7 +9,7 @@ from django.db import transaction
 from .. import journal
 from ..core_states import Pair, way, why_refused
 from ..errors import TransitionRefused
-from ..models import Run, WorkflowExecution
+from ..models import Run
 from ..workflow import LoadedWorkflow
 from .core_state import advance
 from .request import new_execution
@@ -33,10 +33,7 @@ def take_over_run(
     known = Run.objects.select_related("execution", "namespace").filter(run_number=run_number).first()
     if known is not None:
         return known
-    execution = new_execution(workflow, namespace=namespace, requested_by=daq)
-    if execution_id and not WorkflowExecution.objects.filter(execution_id=execution_id).exists():
-        execution.execution_id = execution_id
-        execution.save(update_fields=["execution_id"])
+    execution = new_execution(workflow, namespace=namespace, requested_by=daq, execution_id=execution_id)
     run = Run.objects.create(
         run_number=run_number,
         namespace=execution.namespace,

@@ -48,13 +48,19 @@ def request_run(workflow: LoadedWorkflow, *, namespace: str, requested_by: str) 
     return run
 
 
-def new_execution(workflow: LoadedWorkflow, *, namespace: str, requested_by: str) -> WorkflowExecution:
-    """A use of the workflow, with its definition and the next number of this workflow and person."""
+def new_execution(
+    workflow: LoadedWorkflow, *, namespace: str, requested_by: str, execution_id: str = ""
+) -> WorkflowExecution:
+    """A use of the workflow, with its definition; under this id if it is free, else under the next of this workflow and
+    person.
+    """
     space = ensure_namespace(namespace, owner=requested_by)
     parameters = workflow.parameters.model_dump(mode="json")
-    prefix = f"{workflow.name}-{requested_by}"
+    if not execution_id or WorkflowExecution.objects.filter(execution_id=execution_id).exists():
+        prefix = f"{workflow.name}-{requested_by}"
+        execution_id = f"{prefix}-{_next(f'execution:{prefix}', first=1):04d}"
     return WorkflowExecution.objects.create(
-        execution_id=f"{prefix}-{_next(f'execution:{prefix}', first=1):04d}",
+        execution_id=execution_id,
         workflow_definition=_definition(workflow, parameters, created_by=requested_by),
         namespace=space,
         executed_by=requested_by,
