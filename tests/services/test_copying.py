@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from services.rucio.server import copying
-from services.rucio.server.copying import CopyError, copy_file
+from services import copying
+from services.copying import CopyError, copy_file
 
 CONTENT = bytes(range(256)) * 100
 ADLER32 = f"{zlib.adler32(CONTENT):08x}"

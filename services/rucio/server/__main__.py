@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from services.copying import copy_file
 from services.rucio.server.config import configure, use_memory_cache
-from services.rucio.server.copying import copy_file
 from services.rucio.server.third_party import copy_third_party
 from services.rucio.server.web import listen, serve
 from services.rucio.settings import Settings

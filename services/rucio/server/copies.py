@@ -18,7 +18,7 @@ from typing import Any
 from rucio.db.sqla.constants import RequestState
 from rucio.transfertool.transfertool import TransferStatusReport
 
-from services.rucio.server.copying import CopyError
+from services.copying import CopyError
 from services.rucio.server.loop import yield_processor
 
 log = logging.getLogger(__name__)

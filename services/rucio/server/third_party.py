@@ -7,7 +7,7 @@ import os
 import subprocess
 from urllib.parse import urlsplit
 
-from services.rucio.server.copying import CopyError, compare, pump
+from services.copying import CopyError, compare, pump
 
 # A server that is just being restarted is waited for: this often, this long (s).
 PATIENCE = {"XRD_CONNECTIONRETRY": "6", "XRD_CONNECTIONWINDOW": "10"}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -42,10 +43,18 @@ def copy_file(source: Path, target: Path, draft: Path, size: int, adler32: str) 
             draft.unlink()
 
 
-def pump(reader: IO[bytes], writer: IO[bytes] | None) -> tuple[int, str]:
-    """Read to the end, writing as well if asked to: number of bytes and their adler32."""
+def pump(
+    reader: IO[bytes], writer: IO[bytes] | None, each: Callable[[], None] | None = None
+) -> tuple[int, str]:
+    """Read to the end, writing as well if asked to: number of bytes and their adler32.
+
+    Args:
+        each: called before each chunk of 4 MiB; what it raises ends the copy.
+    """
     count, checksum = 0, 1
     while chunk := reader.read(CHUNK):
+        if each is not None:
+            each()
         if writer is not None:
             writer.write(chunk)
         count += len(chunk)
