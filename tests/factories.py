@@ -27,8 +27,14 @@ TO_PHYSICS: tuple[Pair, ...] = (
     ("run", "physics"),
 )
 STANDBY: Pair = ("run", "standby")
-# As fast as possible, three tiny STFs, no waiting for holes.
-SMALL: dict[str, Any] = {"stf_count": 3, "size_bytes": 2_000, "tf_count": 2, "hole_wait_seconds": 0}
+# As fast as possible, three tiny STFs, no waiting for holes, and nothing processed unless a test wants it.
+SMALL: dict[str, Any] = {
+    "stf_count": 3,
+    "size_bytes": 2_000,
+    "tf_count": 2,
+    "hole_wait_seconds": 0,
+    "policy": "none",
+}
 
 
 def a_workflow(**overrides: Any) -> LoadedWorkflow:

@@ -35,6 +35,13 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "stf_replica_failed": {**_STF, "rse": "E1_BNL", "reason": "no space left"},
     "stf_releasable": _STF,
     "stf_released": _STF,
+    "stf_processed": {
+        **_RUN,
+        "filename": "swf.100010.000001.stf",
+        "sequence": 1,
+        "site": "E1_BNL",
+        "panda_id": 7,
+    },
     "run_closed": {**_RUN, "state": "closed"},
 }
 

@@ -7,6 +7,7 @@ file includes. Every other section may be left out.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -14,7 +15,17 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Bytes = Annotated[int, Field(gt=0)]
 Name = Annotated[str, Field(min_length=1)]
+Policy = Literal["none", "both", "round-robin", "hash", "explicit"]
 FileName = Annotated[str, Field(pattern=r"^[^/]*[^/.][^/]*$")]
+
+
+Rule = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+:[0-9]{1,9}(-[0-9]{1,9})?$")]
+OutDs = Annotated[str, Field(pattern=r"^([A-Za-z0-9_.-]|\{(nickname|run|site)\})+$")]
+
+
+def _twice(names: Iterable[str]) -> str:
+    """Those that are named more than once."""
+    return ", ".join(name for name, count in Counter(names).items() if count > 1)
 
 
 class _Section(BaseModel):
@@ -88,8 +99,52 @@ class Replication(_Section):
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:
-        if twice := [name for name, count in Counter(self.rses).items() if count > 1]:
-            raise ValueError(f"rses names {', '.join(twice)} more than once")
+        if twice := _twice(self.rses):
+            raise ValueError(f"rses names {twice} more than once")
+        return self
+
+
+class Processing(_Section):
+    """What PanDA is to make of every STF, and where. Left out, nothing is processed."""
+
+    policy: Policy = "none"
+    # The sites, in the order in which they take turns; left out, all that hold a copy.
+    sites: Annotated[tuple[Name, ...], Field(min_length=1, strict=False)] | None = None
+    rules: Annotated[tuple[Rule, ...], Field(strict=False)] = ()  # of the policy explicit: "E1_BNL:1-10"
+    queues: dict[Name, Name] = {}  # PanDA's queue by site, where it is not called like the site
+    payload: Name = "python3 -m payloads.stf_summary %IN --root stf.root --summary stf.json"
+    outputs: Annotated[tuple[FileName, ...], Field(min_length=1, strict=False)] = ("stf.root", "stf.json")
+    out_ds: OutDs = "user.{nickname}.swf.{run}.{site}.processed"
+    n_files_per_job: Annotated[int, Field(ge=1, le=200)] = 1
+    processing_type: Name = "stfprocessing"
+    ram_count: Annotated[int, Field(ge=1)] = 2000  # MB
+    max_walltime: Annotated[int, Field(ge=1)] = 3600  # seconds
+    max_attempt: Annotated[int, Field(ge=1, le=50)] = 3
+    working_group: Name = "EIC"
+    vo: Name = "wlcg"
+    prod_source_label: Name = "test"
+
+    @model_validator(mode="after")
+    def _out_ds_is_unique(self) -> Self:
+        if not ("{run}" in self.out_ds and "{site}" in self.out_ds):
+            raise ValueError(
+                "out_ds needs {run} and {site}: it is the name of a task, which PanDA takes only once"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _rules_name_sites(self) -> Self:
+        if self.sites and (twice := _twice(self.sites)):
+            raise ValueError(f"sites names {twice} more than once")
+        if self.policy == "explicit" and not self.rules:
+            raise ValueError('the policy explicit needs rules, such as "E1_BNL:1-10"')
+        for rule in self.rules:
+            site, _, numbers = rule.partition(":")
+            first, _, last = numbers.partition("-")
+            if self.sites and site not in self.sites:
+                raise ValueError(f"rule {rule!r}: {site} is none of the sites")
+            if int(last or first) < int(first):
+                raise ValueError(f"rule {rule!r}: its last sequence comes before its first")
         return self
 
 
@@ -107,7 +162,18 @@ class WorkflowParameters(_Section):
     stf: Stf = Stf()
     buffer: Buffer = Buffer()
     replication: Replication = Replication()
+    processing: Processing = Processing()
     closeout: Closeout = Closeout()
+
+    @model_validator(mode="after")
+    def _processed_where_a_copy_is(self) -> Self:
+        sites = set(self.processing.sites or ()) | {rule.partition(":")[0] for rule in self.processing.rules}
+        if missing := sorted(sites - set(self.replication.rses)):
+            raise ValueError(
+                f"processing names {', '.join(missing)}, where no copy goes: "
+                f"replication.rses has {', '.join(self.replication.rses)}"
+            )
+        return self
 
 
 SECTIONS: dict[str, tuple[str, ...]] = {

@@ -30,6 +30,43 @@ class BufferState(models.TextChoices):
     RELEASED = "released", "Released"
 
 
+class ProcessingState(models.TextChoices):
+    """Owner: the processing services of this app; what they are told comes from the processing agent."""
+
+    WAITING = "waiting", "Waiting"
+    QUEUED = "queued", "Queued"
+    RUNNING = "running", "Running"
+    DONE = "done", "Processed"
+    FAILED = "failed", "Failed"
+
+
+class Policy(models.TextChoices):
+    """At which of its sites an STF is processed."""
+
+    NONE = "none", "None"
+    BOTH = "both", "Both"
+    ROUND_ROBIN = "round-robin", "Round robin"
+    HASH = "hash", "Hash of the name"
+    EXPLICIT = "explicit", "Explicit"
+
+
+class TaskCommand(models.TextChoices):
+    """What a person may ask PanDA to do with a task."""
+
+    KILL = "kill", "Kill"
+    FINISH = "finish", "Finish"
+    RETRY = "retry", "Retry"
+    RELOAD = "reload", "Reload input"
+
+
+# PanDA's own words. Nothing comes of these by itself any more; `exhausted` waits for a person.
+FINAL_TASK = frozenset({"done", "finished", "failed", "aborted", "broken", "exhausted"})
+# Of these, the ones that take up new input when they are asked to.
+RELOADABLE_TASK = frozenset({"done", "finished", "failed"})
+FINAL_JOB = frozenset({"finished", "failed", "cancelled", "closed"})
+# A pilot has, or has had, the job in its hands.
+JOB_WITH_PILOT = frozenset({"sent", "starting", "running", "holding", "transferring", "merging"})
+
 COLOURS: dict[str, str] = {
     Registration.GENERATED: "grey",
     Registration.REGISTERED: "blue",
@@ -40,4 +77,8 @@ COLOURS: dict[str, str] = {
     BufferState.HELD: "amber",
     BufferState.RELEASABLE: "blue",
     BufferState.RELEASED: "grey",
+    ProcessingState.WAITING: "grey",
+    ProcessingState.QUEUED: "blue",
+    ProcessingState.RUNNING: "blue",
+    ProcessingState.DONE: "green",
 }

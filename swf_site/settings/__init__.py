@@ -157,3 +157,6 @@ CELERY_TIMEZONE = "UTC"
 SWF_E0_BUFFER = Path(env.text("SWF_E0_BUFFER", str(SWF_HOME / "storage" / "E0_BUFFER")))
 SWF_E0_RSE = env.text("SWF_E0_RSE", "E0_BUFFER")
 SWF_SCOPE = env.text("SWF_SCOPE", "group.daq")
+
+# Whose tasks and outputs they are at PanDA: the names of both begin with `user.<nickname>.`.
+PANDA_NICKNAME = env.text("PANDA_NICKNAME", "swf")

@@ -29,6 +29,7 @@ from tests.factories import (
     verified,
 )
 from tests.messages import SAMPLES, a_message
+from tests.processing import attach, process
 
 AGENT_SPECS = [agent_spec(name) for name in AGENTS]
 
@@ -62,7 +63,7 @@ def test_an_agent_handles_messages_of_the_vocabulary_and_wakes_loops_it_has(agen
 
 def a_whole_run() -> Run:
     """A run in which everything happens that a service can say."""
-    run = a_run(stf_count=4)
+    run = a_run(stf_count=4, policy="both")
     for pair in TO_PHYSICS:
         runs.advance(run.run_number, pair, message={"dataset": "swf.run"} if pair[0] == "beam" else None)
     for control in ("pause", "resume"):
@@ -78,6 +79,8 @@ def a_whole_run() -> Run:
     change_replicas([failing], ReplicaState.FAILED, reason="no space left")
     verified(safe)
     stfs.mark_released(run, [safe.pk])
+    attach()
+    process(run, [1])
     runs.control_run(run.run_number, "abort", by="ann")
     runs.control_run(run.run_number, "stop", by="ann", reason="shift is over")
     stfs.evaluate(ended(run, count=4, reason="shift is over"))

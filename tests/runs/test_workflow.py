@@ -111,12 +111,12 @@ def test_parameters_survive_json(write: Write) -> None:
         (
             "[closeouts]\nhole_wait_second = 5\n",
             "w.toml: closeouts.hole_wait_second = 5: unknown key, did you mean closeout.hole_wait_seconds? "
-            "The sections are workflow, daq_state_machine, stf, buffer, replication, closeout",
+            "The sections are workflow, daq_state_machine, stf, buffer, replication, processing, closeout",
         ),
         (
             "[cosmics]\n",
             "w.toml: cosmics = {}: unknown key. "
-            "The sections are workflow, daq_state_machine, stf, buffer, replication, closeout",
+            "The sections are workflow, daq_state_machine, stf, buffer, replication, processing, closeout",
         ),
         (
             '[stf]\nsize_bytes = "2 MB"\n',
@@ -142,6 +142,32 @@ def test_parameters_survive_json(write: Write) -> None:
             '[buffer]\nrelease_policy = "never"\n',
             "w.toml: buffer.release_policy = 'never': "
             "should be 'at_once', 'after_time', 'above_fill' or 'keep'",
+        ),
+        (
+            '[processing]\npolicy = "sometimes"\n',
+            "w.toml: processing.policy = 'sometimes': "
+            "should be 'none', 'both', 'round-robin', 'hash' or 'explicit'",
+        ),
+        (
+            '[processing]\npolicy = "explicit"\n',
+            'w.toml: processing: the policy explicit needs rules, such as "E1_BNL:1-10"',
+        ),
+        (
+            '[processing]\nrules = ["E1_BNL:9-1"]\n',
+            "w.toml: processing: rule 'E1_BNL:9-1': its last sequence comes before its first",
+        ),
+        (
+            '[processing]\nsites = ["E1_BNL"]\nrules = ["E1_JLAB:1"]\n',
+            "w.toml: processing: rule 'E1_JLAB:1': E1_JLAB is none of the sites",
+        ),
+        (
+            '[processing]\nsites = ["E1_MARS"]\n',
+            "w.toml: processing names E1_MARS, where no copy goes: replication.rses has E1_BNL, E1_JLAB",
+        ),
+        (
+            '[processing]\nout_ds = "user.{nickname}.swf.{run}"\n',
+            "w.toml: processing: out_ds needs {run} and {site}: "
+            "it is the name of a task, which PanDA takes only once",
         ),
         (
             '[replication]\nrses = ["E1_BNL", 7]\n',
@@ -171,7 +197,7 @@ def test_all_mistakes_are_told_at_once(write: Write) -> None:
     message = refusal(write(HEAD + "[stf]\nseed = -1\n"), stf_cout=3)
     assert message.splitlines() == [
         "overrides: stf_cout = 3: unknown key, did you mean daq_state_machine.stf_count? "
-        "The sections are workflow, daq_state_machine, stf, buffer, replication, closeout",
+        "The sections are workflow, daq_state_machine, stf, buffer, replication, processing, closeout",
         "w.toml: stf.seed = -1: should be greater than or equal to 0",
     ]
 

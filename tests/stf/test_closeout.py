@@ -12,9 +12,10 @@ from django.utils import timezone
 
 from apps.runs.errors import DomainError
 from apps.runs.models import Run
-from apps.stf import services
+from apps.stf import selectors, services
 from apps.stf.choices import ReplicaState
-from apps.stf.models import StfFile
+from apps.stf.models import ProcessingJob, Replica, StfFile, StfProcessing
+from apps.stf.services import TaskReport
 from tests.factories import (
     a_running_run,
     an_stf,
@@ -25,6 +26,7 @@ from tests.factories import (
     registered,
     verified,
 )
+from tests.processing import a_processed_run, attach, job, process, processing_of, submit, task_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("exit_buffer")]
 
@@ -110,6 +112,8 @@ def test_a_complete_run_is_closed_at_once_with_its_counts() -> None:
         "expected": 2,
         "registered": 2,
         "verified": {"E1_BNL": 2, "E1_JLAB": 2},
+        "processed": {},
+        "outputs": 0,
         "missing": [],
     }
     assert lifecycle(run) == "closed"
@@ -240,3 +244,110 @@ def test_a_failed_stf_that_is_sent_again_completes_the_run() -> None:
     verified(again)
 
     assert services.evaluate(run).complete
+
+
+def test_a_run_is_closed_when_all_is_processed_and_every_output_registered() -> None:
+    run = a_processed_run(2)
+    attach()
+    submit()
+    ended(run, count=2)
+    assert not services.evaluate(run).complete
+    process(run, [1], registered=False)
+    process(run, [2], site="E1_JLAB", registered=False)
+    assert [item["reason"] for item in missing(run)] == [
+        f"E1_BNL: output {run.run_number}.1.E1_BNL.root: not seen in Rucio yet",
+        f"E1_JLAB: output {run.run_number}.2.E1_JLAB.root: not seen in Rucio yet",
+    ]
+
+    outputs = [output.pk for output in selectors.outputs_to_verify(limit=9)]
+    services.mark_outputs(run, registered=outputs, missing={})
+    proof = services.evaluate(run)
+    assert (proof.complete, proof.processed, proof.outputs) == (True, {"E1_BNL": 1, "E1_JLAB": 1}, 2)
+    assert lifecycle(run) == "closed"
+    said = run.journal.filter(kind="run_closed").order_by("-id")[0].payload
+    assert (said["processed"], said["outputs"]) == (proof.processed, 2)
+
+
+def wait(run: Run) -> None:
+    """Nothing has happened to it."""
+
+
+def brake(run: Run) -> None:
+    services.brake_on(run.run_number, by="ann", reason="look")
+
+
+def down(run: Run) -> None:
+    services.site_down("E1_BNL", by="ann", reason="flood")
+
+
+def broken(run: Run) -> None:
+    services.apply_task_reports([TaskReport(task_of(run).jedi_task_id or 0, "broken", "no such queue")])
+
+
+def given_up(run: Run) -> None:
+    job(run, 1, status="failed", reason="exe 65: no hits")
+    services.give_up(task_of(run), {processing_of(run).pk: "given up: exe 65: no hits"})
+
+
+def tried_again(run: Run) -> None:
+    job(run, 1, status="failed", reason="exe 65: no hits")
+    job(run, 1)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "reason"),
+    [
+        (wait, "E1_BNL: waits for a job of PanDA's"),
+        (brake, "E1_BNL: brake by ann: look"),
+        (down, "E1_BNL: E1_BNL is down: flood"),
+        (broken, "E1_BNL: task user.swf.swf.100010.E1_BNL.processed/: no such queue"),
+        (given_up, "E1_BNL: given up: exe 65: no hits"),
+        (tried_again, "E1_BNL: its job waits for a slot; before that: exe 65: no hits"),
+    ],
+)
+def test_what_is_not_processed_is_listed_with_its_reason(trouble: Callable[[Run], None], reason: str) -> None:
+    run = a_processed_run(2)
+    attach()
+    submit()
+    process(run, [2], site="E1_JLAB")
+    trouble(run)
+    [found] = missing(ended(run, count=2))
+
+    assert (found["sequence"], found["kind"]) == (1, "not processed")
+    assert found["reason"].replace(str(run.run_number), "100010") == reason
+    assert lifecycle(run) == "incomplete"
+
+
+def test_an_stf_is_listed_once_though_it_is_neither_safe_nor_processed() -> None:
+    run = a_running_run(policy="both")
+    registered(an_stf(run))
+
+    assert [item["kind"] for item in missing(ended(run, count=1))] == ["not verified"]
+
+
+def test_progress_of_processing_starts_the_patience_anew() -> None:
+    run = a_processed_run(1, **PATIENT)
+    attach()
+    ended(run, count=1)
+    long_ago = timezone.now() - timedelta(hours=2)
+    Run.objects.filter(pk=run.pk).update(requested_at=long_ago, end_time=long_ago)
+    run.stf_files.update(generated_at=long_ago, registered_at=long_ago)
+    Replica.objects.update(verified_at=long_ago)
+    StfProcessing.objects.update(changed_at=long_ago)
+    job(run, 1, status="running")
+    run.refresh_from_db()
+    services.evaluate(run)
+    assert lifecycle(run) == "ended"
+
+    StfProcessing.objects.update(changed_at=long_ago)
+    ProcessingJob.objects.update(changed_at=long_ago)
+    services.evaluate(run)
+    assert lifecycle(run) == "incomplete"
+
+
+def test_proving_takes_as_many_queries_for_any_number_of_stfs(django_assert_max_num_queries: Any) -> None:
+    run = a_processed_run(12, **PATIENT)
+    attach()
+    ended(run, count=12)
+    with django_assert_max_num_queries(24):
+        services.evaluate(run)

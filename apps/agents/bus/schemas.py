@@ -215,6 +215,9 @@ class StfReady(StfMessage):
     meaning = "The STF is registered in Rucio and in the run's dataset."
     msg_type: Literal["stf_ready"] = "stf_ready"
     dataset: str
+    site: str = Field("", description="Where it will be processed; several sites with a comma between them")
+    input_dataset: str = Field("", description="The dataset of that site from which it will be processed")
+    decision_box_enabled: bool = Field(default=False, description="Whether it will be processed at all")
 
 
 class StfFailed(StfMessage):
@@ -246,6 +249,19 @@ class StfReleased(StfMessage):
     msg_type: Literal["stf_released"] = "stf_released"
 
 
+class StfProcessed(RunMessage):
+    meaning = "A PanDA job at this site has processed the STF."
+    msg_type: Literal["stf_processed"] = "stf_processed"
+    filename: str
+    sequence: Sequence
+    site: str
+    panda_id: int
+    jeditaskid: int | None = None
+    outputs: list[dict[str, Any]] = Field(
+        default_factory=list, description="did, size_bytes and checksum of each file that the job has made"
+    )
+
+
 class RunClosed(RunMessage):
     meaning = "The closeout's verdict, with its proof."
     msg_type: Literal["run_closed"] = "run_closed"
@@ -253,6 +269,8 @@ class RunClosed(RunMessage):
     expected: int = 0
     registered: int = 0
     verified: dict[str, int] = Field(default_factory=dict)
+    processed: dict[str, int] = Field(default_factory=dict, description="Number of processed STFs by site")
+    outputs: int = Field(0, description="Registered files that processing has made")
     missing: list[dict[str, Any]] = Field(default_factory=list)
     forced_by: str = ""
     forced_reason: str = ""
@@ -284,6 +302,7 @@ MESSAGES: dict[str, type[Message]] = {
         StfReplicaFailed,
         StfReleasable,
         StfReleased,
+        StfProcessed,
         RunClosed,
     )
 }

@@ -1,28 +1,86 @@
-"""All writes of STFs, datasets, replicas and proofs. Nothing else changes these tables."""
+"""All writes of STFs, datasets, replicas, processing and proofs. Nothing else changes these tables."""
 
 from .buffer import mark_released, mark_withdrawn
 from .closeout import evaluate, force_close
 from .dataset import close_dataset, dataset_name, open_dataset
+from .decision_box import ensure_box, processing_parameters, set_policy, sites_of
 from .generated import Announcement, GeneratedStf, record_generated, record_generated_many
+from .holding import brake_off, brake_on, site_down, site_up
+from .jobs import JobReport, OutputReport, apply_job_reports, give_up, note_kill_asked
+from .outputs import mark_outputs
+from .processing import (
+    begin_attach,
+    close_input,
+    input_name,
+    mark_attached,
+    mark_cleared,
+    mark_detached,
+    move_waiting,
+    open_input,
+)
 from .registration import mark_registered, mark_registration_failed, retry_failed, retry_registration
 from .replication import ReplicaChange, apply_replica_changes
+from .tasks import (
+    MOST_RELOADS,
+    TaskReport,
+    apply_task_reports,
+    begin_submission,
+    finish_command,
+    mark_submitted,
+    note_reload,
+    note_trouble,
+    postpone_command,
+    request_command,
+)
 
 __all__ = [
+    "MOST_RELOADS",
     "Announcement",
     "GeneratedStf",
+    "JobReport",
+    "OutputReport",
     "ReplicaChange",
+    "TaskReport",
+    "apply_job_reports",
     "apply_replica_changes",
+    "apply_task_reports",
+    "begin_attach",
+    "begin_submission",
+    "brake_off",
+    "brake_on",
     "close_dataset",
+    "close_input",
     "dataset_name",
+    "ensure_box",
     "evaluate",
+    "finish_command",
     "force_close",
+    "give_up",
+    "input_name",
+    "mark_attached",
+    "mark_cleared",
+    "mark_detached",
+    "mark_outputs",
     "mark_registered",
     "mark_registration_failed",
     "mark_released",
+    "mark_submitted",
     "mark_withdrawn",
+    "move_waiting",
+    "note_kill_asked",
+    "note_reload",
+    "note_trouble",
     "open_dataset",
+    "open_input",
+    "postpone_command",
+    "processing_parameters",
     "record_generated",
     "record_generated_many",
+    "request_command",
     "retry_failed",
     "retry_registration",
+    "set_policy",
+    "site_down",
+    "site_up",
+    "sites_of",
 ]

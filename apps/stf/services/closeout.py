@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +20,14 @@ from apps.runs.models import Run
 from apps.runs.selectors import get_run
 
 from ..choices import BufferState, Registration, ReplicaState
-from ..models import CloseoutProof, Replica, StfFile
+from ..models import CloseoutProof, ProcessingJob, ProcessingOutput, Replica, StfFile, StfProcessing
+from ..selectors import Unprocessed, site_counts, unprocessed
 
 
 @dataclass(frozen=True)
 class Missing:
     """One STF that is not safe. `kind` is one of: not sent, not registered, unexpected, registered but gone, not
-    verified."""
+    verified, not processed."""
 
     sequence: int
     kind: str
@@ -86,6 +89,8 @@ def _prove(run: Run, *, expected: int) -> CloseoutProof:
         for sequence in range(1, expected + 1)
         if sequence not in present
     ]
+    listed = {item.sequence for item in missing}
+    missing += _not_processed(unprocessed(run, last=expected), leave_out=listed)
     missing.sort(key=lambda item: item.sequence)
     verified = Counter(
         Replica.objects.filter(stf__run=run, state=ReplicaState.VERIFIED).values_list("rse", flat=True)
@@ -95,6 +100,8 @@ def _prove(run: Run, *, expected: int) -> CloseoutProof:
         "expected": expected,
         "registered": registered,
         "verified": {rse: verified[rse] for rse in run.parameters["replication"]["rses"]},
+        "processed": {site: counts.processed for site, counts in site_counts([run]).get(run.pk, {}).items()},
+        "outputs": ProcessingOutput.objects.filter(job__task__run=run, registered_at__isnull=False).count(),
         "missing": [item.__dict__ for item in missing],
         "evaluated_at": timezone.now(),
     }
@@ -121,11 +128,26 @@ def _what_is_wrong(stf: StfFile, expected: int) -> Missing | None:
     return Missing(stf.sequence, "not verified", reason, stf.stf_filename)
 
 
+def _not_processed(left: Sequence[Unprocessed], *, leave_out: set[int]) -> list[Missing]:
+    """One entry per STF, with the reasons of all its sites; what is not even safe is listed as that."""
+    by_sequence = groupby(left, key=lambda one: (one.sequence, one.filename))
+    return [
+        Missing(sequence, "not processed", "; ".join(f"{one.site}: {one.reason}" for one in those), filename)
+        for (sequence, filename), those in by_sequence
+        if sequence not in leave_out
+    ]
+
+
 def _patience_ends(run: Run) -> datetime:
     """When holes stop being waited for: so long after the last progress."""
     last = StfFile.objects.filter(run=run).aggregate(
         generated=Max("generated_at"), registered=Max("registered_at"), verified=Max("replicas__verified_at")
     )
-    moments: list[datetime] = [when for when in (run.end_time, *last.values()) if when is not None]
+    processing = StfProcessing.objects.filter(run=run).aggregate(moved=Max("changed_at"))
+    jobs = ProcessingJob.objects.filter(task__run=run).aggregate(
+        changed=Max("changed_at"), registered=Max("outputs__registered_at")
+    )
+    seen = (run.end_time, *last.values(), *processing.values(), *jobs.values())
+    moments: list[datetime] = [when for when in seen if when is not None]
     patience = timedelta(seconds=run.parameters["closeout"]["hole_wait_seconds"])
     return max(moments) + patience

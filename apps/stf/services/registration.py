@@ -13,12 +13,16 @@ from apps.runs.models import Run
 
 from ..choices import Registration, ReplicaState
 from ..messages import stf_fields
-from ..models import Dataset, Replica, StfFile
+from ..models import Dataset, Replica, StfFile, StfProcessing
+from .processing import create_processings, input_name
+from .tasks import retry_failed_processings
 
 
 @transaction.atomic
 def mark_registered(dataset: Dataset, stf_ids: Sequence[int], *, rses: Sequence[str]) -> int:
     """These STFs are in Rucio and in the run's dataset; copies to `rses` are requested by its rules.
+
+    From now on they wait for being processed where the run's policy says.
 
     Returns:
         How many were not known to be registered before.
@@ -35,18 +39,29 @@ def mark_registered(dataset: Dataset, stf_ids: Sequence[int], *, rses: Sequence[
     Replica.objects.bulk_create(
         [Replica(stf=stf, rse=rse, requested_at=now) for stf in stfs for rse in rses], ignore_conflicts=True
     )
+    places = create_processings(dataset.run, stfs)
     journal.record_many(
         [
             journal.Change(
                 "stf_ready",
                 run=dataset.run,
                 subject=stf.stf_filename,
-                payload=stf_fields(stf) | {"dataset": dataset.did},
+                payload=stf_fields(stf) | {"dataset": dataset.did} | _places(dataset, places[stf.pk]),
             )
             for stf in stfs
         ]
     )
     return len(stfs)
+
+
+def _places(dataset: Dataset, places: Sequence[StfProcessing]) -> dict[str, object]:
+    """What `stf_ready` says of them; several sites are told with a comma between them."""
+    sites = [place.site for place in places]
+    return {
+        "site": ",".join(sites),
+        "input_dataset": ",".join(f"{dataset.scope}:{input_name(dataset.run, site)}" for site in sites),
+        "decision_box_enabled": bool(sites),
+    }
 
 
 @transaction.atomic
@@ -90,17 +105,18 @@ def retry_registration(stf: StfFile) -> None:
 
 @transaction.atomic
 def retry_failed(run: Run, *, by: str) -> int:
-    """Let everything of a run that has failed be tried again now: registrations, and copies before their pause is over.
+    """Let everything of a run that has failed be tried again now: registrations, copies before their pause is over, and
+    processing that PanDA has given up.
 
     Returns:
-        How many registrations and copies that were.
+        How many registrations, copies and processings that were.
     """
     registrations = StfFile.objects.filter(run=run, registration=Registration.FAILED).update(
         registration=Registration.GENERATED, registration_reason=""
     )
     copies = Replica.objects.filter(stf__run=run, state=ReplicaState.FAILED).update(retry_at=timezone.now())
+    processings = retry_failed_processings(run, by=by)
+    tried = {"registrations": registrations, "copies": copies, "processings": processings}
     with journal.on_behalf_of(by):
-        journal.record(
-            journal.Change("run_retried", run=run, payload={"registrations": registrations, "copies": copies})
-        )
-    return registrations + copies
+        journal.record(journal.Change("run_retried", run=run, payload=tried))
+    return sum(tried.values())

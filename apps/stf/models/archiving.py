@@ -1,4 +1,4 @@
-"""The data: super time frames, the datasets they are in, their replicas, and the proof that none is lost."""
+"""Super time frames, the datasets they are in, their replicas, and the proof that none is lost."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from apps.runs.models import Run, legal_pair
 
-from .choices import BufferState, Registration, ReplicaState
+from ..choices import BufferState, Registration, ReplicaState
 
 
 class StfFile(models.Model):
@@ -171,6 +171,8 @@ class CloseoutProof(models.Model):
     expected = models.PositiveIntegerField()
     registered = models.PositiveIntegerField()
     verified = models.JSONField(default=dict, help_text="Number of verified STFs by RSE")
+    processed = models.JSONField(default=dict, help_text="Number of processed STFs by site")
+    outputs = models.PositiveIntegerField(default=0, help_text="Registered files that processing has made")
     missing = models.JSONField(
         default=list, help_text="One entry per STF that is not safe: sequence, kind, reason"
     )
@@ -184,5 +186,7 @@ class CloseoutProof(models.Model):
             "expected": self.expected,
             "registered": self.registered,
             "verified": self.verified,
+            "processed": self.processed,
+            "outputs": self.outputs,
             "missing": self.missing,
         }

@@ -1,12 +1,10 @@
-"""Reads of STFs, replicas and the exit buffer. All return querysets or typed values; nothing here writes."""
+"""Reads of STFs, replicas and the exit buffer."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.db.models import Count, Exists, F, Max, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
@@ -14,8 +12,8 @@ from django.utils import timezone
 from apps.runs.choices import RunLifecycle
 from apps.runs.models import Run
 
-from .choices import BufferState, Registration, ReplicaState
-from .models import Dataset, Replica, StfFile
+from ..choices import BufferState, Registration, ReplicaState
+from ..models import Dataset, Replica, StfFile
 
 RATE_WINDOW = timedelta(seconds=60)
 
@@ -100,58 +98,6 @@ def complete_open_datasets() -> QuerySet[Dataset]:
 
 
 @dataclass(frozen=True)
-class StageCounts:
-    """How far the STFs of a run have come. `verified` counts by RSE; `daq` is what the DAQ has announced."""
-
-    generated: int
-    registered: int
-    failed: int
-    verified: dict[str, int]
-    releasable: int
-    released: int
-
-    @property
-    def safe(self) -> int:
-        """STFs verified at every site."""
-        return self.releasable + self.released
-
-
-_TOTALS = {
-    "generated": Count("pk"),
-    "registered": Count("pk", filter=Q(registration=Registration.REGISTERED)),
-    "failed": Count("pk", filter=Q(registration=Registration.FAILED)),
-    "releasable": Count("pk", filter=Q(buffer=BufferState.RELEASABLE)),
-    "released": Count("pk", filter=Q(buffer=BufferState.RELEASED)),
-}
-
-
-def stage_counts(run: Run) -> StageCounts:
-    """Counts per stage of a run, in two queries."""
-    return counts_of_runs([run])[run.pk]
-
-
-def counts_of_runs(runs: Sequence[Run]) -> dict[int, StageCounts]:
-    """Stage counts of many runs by their id, in two queries. Runs need their `execution`."""
-    rows = StfFile.objects.filter(run__in=runs).values("run_id").annotate(**_TOTALS).order_by()
-    totals: dict[int, dict[str, Any]] = {row["run_id"]: {**row} for row in rows}
-    verified: dict[int, dict[str, int]] = defaultdict(dict)
-    for run_id, rse, count in (
-        Replica.objects.filter(stf__run__in=runs, state=ReplicaState.VERIFIED)
-        .values_list("stf__run_id", "rse")
-        .annotate(Count("pk"))
-        .order_by()
-    ):
-        verified[run_id][rse] = count
-    return {
-        run.pk: StageCounts(
-            **{name: totals.get(run.pk, {}).get(name, 0) for name in _TOTALS},
-            verified={rse: verified[run.pk].get(rse, 0) for rse in run.parameters["replication"]["rses"]},
-        )
-        for run in runs
-    }
-
-
-@dataclass(frozen=True)
 class BufferUsage:
     """The exit buffer: bytes held, capacity, and where it is going.
 
@@ -215,7 +161,7 @@ def last_sequence(run: Run) -> int:
 def counts_before(run: Run, sequence: int) -> tuple[int, int]:
     """How many STFs come before this sequence, and how many of these are released."""
     before = run.stf_files.filter(sequence__lt=sequence).aggregate(
-        all=Count("pk"), released=_TOTALS["released"]
+        all=Count("pk"), released=Count("pk", filter=Q(buffer=BufferState.RELEASED))
     )
     return before["all"], before["released"]
 

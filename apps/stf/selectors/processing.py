@@ -1,0 +1,354 @@
+"""Reads of processing: what the loops of the agents have to do, and why an STF is not processed yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
+from django.utils import timezone
+
+from apps.runs.models import Run
+
+from ..choices import (
+    FINAL_TASK,
+    JOB_WITH_PILOT,
+    RELOADABLE_TASK,
+    ProcessingState,
+    Registration,
+    TaskCommand,
+)
+from ..models import (
+    Brake,
+    ProcessingJob,
+    ProcessingOutput,
+    ProcessingSite,
+    ProcessingTask,
+    StfProcessing,
+)
+
+_ENDED = (ProcessingState.DONE, ProcessingState.FAILED)
+# What a pilot has not begun can be taken back.
+_WITH_NOBODY = (ProcessingState.WAITING, ProcessingState.QUEUED)
+KILL_AGAIN = timedelta(seconds=10)
+
+
+def site_list() -> QuerySet[ProcessingSite]:
+    """All processing sites by name."""
+    return ProcessingSite.objects.order_by("name")
+
+
+def task_list() -> QuerySet[ProcessingTask]:
+    """All tasks with their run, newest first."""
+    return ProcessingTask.objects.select_related("run").order_by("-pk")
+
+
+def job_list() -> QuerySet[ProcessingJob]:
+    """All jobs with task, run and STFs, newest first."""
+    return (
+        ProcessingJob.objects.select_related("task__run")
+        .prefetch_related("processings__stf", "outputs")
+        .order_by("-panda_id")
+    )
+
+
+def output_list() -> QuerySet[ProcessingOutput]:
+    """All outputs with their job and run, newest first."""
+    return ProcessingOutput.objects.select_related("job__task__run").order_by("-pk")
+
+
+def processing_list() -> QuerySet[StfProcessing]:
+    """All processings with STF and run, newest first."""
+    return StfProcessing.objects.select_related("stf", "run").order_by("-pk")
+
+
+def brakes_on() -> QuerySet[Brake]:
+    """The brakes that are on; that of all runs first."""
+    return Brake.objects.filter(is_on=True).select_related("run").order_by(F("run").asc(nulls_first=True))
+
+
+@dataclass(frozen=True)
+class Holds:
+    """What keeps STFs from their sites at this moment: sites that are down, and brakes by run (None for all runs)."""
+
+    down: dict[str, ProcessingSite]
+    brakes: dict[int | None, Brake]
+
+    def brake_of(self, run_id: int) -> Brake | None:
+        """The brake that holds this run, if one does."""
+        return self.brakes.get(None) or self.brakes.get(run_id)
+
+    def braked(self, *, cancel: bool = False) -> Q:
+        """Of processings, those of runs that a brake holds; with `cancel`, one that kills running jobs too."""
+        held = {run_id for run_id, brake in self.brakes.items() if brake.cancel or not cancel}
+        return Q(pk__isnull=False) if None in held else Q(run__in=held)
+
+    def held(self) -> Q:
+        """Of processings, those that are not to be in their site's dataset now."""
+        return self.braked() | Q(site__in=list(self.down)) | self.astray()
+
+    def astray(self) -> Q:
+        """Of processings, those that still wait at another site though their chosen one is up."""
+        away = Q(may_move=True, state__in=_WITH_NOBODY) & ~Q(site=F("chosen_site"))
+        return away & ~Q(chosen_site__in=list(self.down))
+
+
+def holds() -> Holds:
+    """What keeps STFs from their sites; two queries."""
+    return Holds(
+        {site.name: site for site in ProcessingSite.objects.filter(is_down=True)},
+        {brake.run_id: brake for brake in Brake.objects.filter(is_on=True)},
+    )
+
+
+def is_allowed(processing: StfProcessing) -> bool:
+    """Whether the STF may be in the input dataset of the site where it is: PanDA may make jobs of it."""
+    return not StfProcessing.objects.filter(holds().held(), pk=processing.pk).exists()
+
+
+def to_attach(*, limit: int) -> list[StfProcessing]:
+    """Processings that are to be put into their site's input dataset, oldest first."""
+    return list(
+        StfProcessing.objects.exclude(state__in=_ENDED)
+        .filter(attached_at__isnull=True)
+        .exclude(holds().held())
+        .select_related("stf")
+        .prefetch_related("run__dataset", "run__execution", "run__tasks")
+        .order_by("pk")[:limit]
+    )
+
+
+def to_detach(*, limit: int) -> list[StfProcessing]:
+    """Processings that are to be taken out of their site's input dataset, oldest first."""
+    now = holds()
+    take_back = Q(state__in=_WITH_NOBODY) & now.held()
+    cancelled = Q(state=ProcessingState.RUNNING) & now.braked(cancel=True)
+    return list(
+        StfProcessing.objects.filter(take_back | cancelled, attach_asked_at__isnull=False)
+        .select_related("stf")
+        .prefetch_related("run__dataset", "run__tasks")
+        .order_by("pk")[:limit]
+    )
+
+
+def inputs_to_close() -> list[ProcessingTask]:
+    """Open input datasets that need not take any STF more, as far as can be told now.
+
+    The run has ended, its STFs are registered, and each that is to be processed is in a dataset or done; nothing is
+    held, so nothing will have to move.
+    """
+    now = holds()
+    registered = Count("run__stf_files", filter=Q(run__stf_files__registration=Registration.REGISTERED))
+    unsettled = (
+        StfProcessing.objects.filter(run=OuterRef("run"))
+        .exclude(state__in=_ENDED)
+        .filter(Q(attached_at__isnull=True) | now.held())
+    )
+    tasks = (
+        ProcessingTask.objects.filter(is_open=True, run__expected_stf_count__isnull=False)
+        .exclude(Exists(unsettled))
+        .select_related("run__decision_box")
+        .alias(registered=registered)
+        .filter(registered__gte=F("run__expected_stf_count"))
+        .order_by("pk")
+    )
+    return [
+        task
+        for task in tasks
+        if not now.brake_of(task.run_id) and now.down.keys().isdisjoint(task.run.decision_box.sites)
+    ]
+
+
+def outputs_to_verify(*, limit: int, after: int = 0) -> list[ProcessingOutput]:
+    """Outputs that Rucio has not been seen to hold, oldest first, from beyond the one with the id `after` on."""
+    return list(
+        ProcessingOutput.objects.filter(registered_at__isnull=True, pk__gt=after)
+        .select_related("job__task__run")
+        .order_by("pk")[:limit]
+    )
+
+
+def tasks_to_submit() -> list[ProcessingTask]:
+    """Tasks that PanDA does not know, and that have STFs waiting in their dataset; none that is held."""
+    now = holds()
+    waiting = StfProcessing.objects.filter(
+        run=OuterRef("run"), site=OuterRef("site"), attached_at__isnull=False
+    ).exclude(state__in=_ENDED)
+    tasks = (
+        ProcessingTask.objects.filter(Exists(waiting), jedi_task_id__isnull=True)
+        .exclude(site__in=list(now.down))
+        .select_related("run__execution")
+        .order_by("pk")
+    )
+    return [task for task in tasks if not now.brake_of(task.run_id)]
+
+
+def tasks_to_follow() -> list[ProcessingTask]:
+    """Tasks at PanDA whose jobs may change: those that have not ended, or that have jobs which have not."""
+    open_jobs = ProcessingJob.objects.filter(task=OuterRef("pk"), ended_at__isnull=True)
+    return list(
+        ProcessingTask.objects.filter(jedi_task_id__isnull=False)
+        .filter(~Q(status__in=FINAL_TASK) | Exists(open_jobs))
+        .select_related("run__execution")
+        .order_by("pk")
+    )
+
+
+def submitted_tasks() -> QuerySet[ProcessingTask]:
+    """All tasks that PanDA knows."""
+    return ProcessingTask.objects.filter(jedi_task_id__isnull=False)
+
+
+def known_jobs(task: ProcessingTask) -> tuple[set[int], set[int]]:
+    """The PandaIDs of a task that are known here: those of open jobs, and of jobs that have ended."""
+    rows = list(task.jobs.values_list("panda_id", "ended_at"))
+    return {pid for pid, ended in rows if ended is None}, {pid for pid, ended in rows if ended is not None}
+
+
+def stuck_processings(task: ProcessingTask) -> list[StfProcessing]:
+    """STFs in the dataset of a task of which PanDA has no open job, though it has had one or has ended the task."""
+    open_jobs = ProcessingJob.objects.filter(processings=OuterRef("pk"), ended_at__isnull=True)
+    stuck = StfProcessing.objects.filter(
+        run=task.run_id,
+        site=task.site,
+        state=ProcessingState.WAITING,
+        attached_at__isnull=False,
+    ).exclude(Exists(open_jobs))
+    if task.status not in FINAL_TASK:
+        stuck = stuck.filter(jobs__isnull=False).distinct()
+    return list(stuck.select_related("stf").prefetch_related("jobs").order_by("pk"))
+
+
+def tasks_with_stuck() -> list[ProcessingTask]:
+    """Tasks whose STFs may have been given up by PanDA."""
+    waiting = StfProcessing.objects.filter(
+        run=OuterRef("run"),
+        site=OuterRef("site"),
+        state=ProcessingState.WAITING,
+        attached_at__isnull=False,
+    )
+    return list(
+        submitted_tasks()
+        .filter(Exists(waiting.filter(jobs__isnull=False)) | (Exists(waiting) & Q(status__in=FINAL_TASK)))
+        .select_related("run")
+        .order_by("pk")
+    )
+
+
+def may_reload(task: ProcessingTask, *, now: datetime, most: int) -> bool:
+    """Whether the agent may ask PanDA by itself to look at the task's input again: nobody has ended it on purpose."""
+    ended_by_person = task.command in (TaskCommand.KILL, TaskCommand.FINISH)
+    return (
+        task.status in RELOADABLE_TASK
+        and not ended_by_person
+        and not task.has_command
+        and task.reloads < most
+        and (task.reload_at is None or task.reload_at <= now)
+    )
+
+
+def tasks_to_command() -> list[ProcessingTask]:
+    """Tasks with a command that waits for being carried out, the oldest command first."""
+    return list(
+        ProcessingTask.objects.exclude(command="")
+        .filter(command_done_at__isnull=True)
+        .select_related("run")
+        .order_by("command_at")
+    )
+
+
+def to_clear() -> list[StfProcessing]:
+    """Detached processings of which it is not known yet that PanDA makes no job of them any more."""
+    return list(
+        StfProcessing.objects.exclude(state__in=_ENDED)
+        .filter(attach_asked_at__isnull=True, detached_at__isnull=False, cleared_at__isnull=True)
+        .select_related("stf")
+        .order_by("run", "site", "pk")
+    )
+
+
+def jobs_to_kill() -> list[ProcessingJob]:
+    """Open jobs that PanDA is to kill: of STFs that were taken back, and of those that another job has processed.
+
+    What a pilot has begun is left to end, unless a brake says otherwise.
+    """
+    now = timezone.now()
+    cancelled = StfProcessing.objects.filter(holds().braked(cancel=True))
+    of_job = StfProcessing.objects.filter(jobs=OuterRef("pk"))
+    withdrawn = of_job.filter(attach_asked_at__isnull=True, detached_at__isnull=False)
+    return list(
+        ProcessingJob.objects.filter(ended_at__isnull=True)
+        .filter(Q(kill_asked_at__isnull=True) | Q(kill_asked_at__lt=now - KILL_AGAIN))
+        .filter(
+            (Exists(withdrawn) & ~Q(status__in=JOB_WITH_PILOT))
+            | Exists(withdrawn.filter(pk__in=cancelled.values("pk")))
+            | Exists(of_job.filter(state=ProcessingState.DONE))
+        )
+        .select_related("task")
+        .order_by("panda_id")
+    )
+
+
+@dataclass(frozen=True)
+class Unprocessed:
+    """An STF that is not processed at a site where it is to be, or whose output Rucio does not hold; and why."""
+
+    sequence: int
+    filename: str
+    site: str
+    reason: str
+
+
+def unprocessed(run: Run, *, last: int) -> list[Unprocessed]:
+    """What is left to process of a run's STFs up to the sequence `last`, in order; as many queries for any number."""
+    left = (
+        StfProcessing.objects.filter(run=run, stf__sequence__lte=last)
+        .exclude(state=ProcessingState.DONE)
+        .select_related("stf")
+        .order_by("stf__sequence", "site")
+    )
+    now, tasks = holds(), {task.site: task for task in ProcessingTask.objects.filter(run=run)}
+    found = [
+        Unprocessed(one.stf.sequence, one.stf.stf_filename, one.site, _why(one, now, tasks.get(one.site)))
+        for one in left
+    ]
+    missing = (
+        ProcessingOutput.objects.filter(job__task__run=run, registered_at__isnull=True)
+        .filter(job__processings__stf__sequence__lte=last)
+        .values_list(
+            "job__processings__stf__sequence", "job__processings__stf__stf_filename", "rse", "name", "reason"
+        )
+    )
+    found += [
+        Unprocessed(sequence, filename, rse, f"output {name}: {reason or 'not seen in Rucio yet'}")
+        for sequence, filename, rse, name, reason in missing
+    ]
+    return sorted(found, key=lambda one: (one.sequence, one.site))
+
+
+def why_unprocessed(processings: Sequence[StfProcessing]) -> dict[int, str]:
+    """Why each of these is not processed yet, by its id; "" for those that are."""
+    now = holds()
+    runs = {processing.run_id for processing in processings}
+    tasks = {(task.run_id, task.site): task for task in ProcessingTask.objects.filter(run__in=runs)}
+    return {one.pk: _why(one, now, tasks.get((one.run_id, one.site))) for one in processings}
+
+
+def _why(processing: StfProcessing, now: Holds, task: ProcessingTask | None) -> str:
+    """The nearest reason: what was decided before what went wrong, and that before what is only slow."""
+    if processing.state == ProcessingState.DONE:
+        return ""
+    if processing.state == ProcessingState.FAILED:
+        return processing.reason
+    if brake := now.brake_of(processing.run_id):
+        return f"brake by {brake.by}: {brake.reason}"
+    if site := now.down.get(processing.site):
+        return f"{site.name} is down: {site.down_reason}"
+    if task is not None and task.reason:
+        return f"task {task}: {task.reason}"
+    words = {
+        ProcessingState.RUNNING: "its job is running",
+        ProcessingState.QUEUED: "its job waits for a slot",
+    }.get(ProcessingState(processing.state), "waits for a job of PanDA's")
+    return f"{words}; before that: {processing.reason}" if processing.reason else words
