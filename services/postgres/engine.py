@@ -1,4 +1,4 @@
-"""PostgreSQL 18 as an engine of the testbed: for the testbed, its default broker and Rucio."""
+"""PostgreSQL 18 as an engine of the testbed: for the testbed, its default broker, Rucio and PanDA."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from services.postgres import cluster
 from services.privileges import as_server_user
 from services.remembered import password
 
-ROLES = ("swf", "rucio")
+ROLES = ("swf", "rucio", "panda")
 # On the command line and not in postgresql.conf: a newer testbed's values hold for an old cluster as well.
 # Everything about durability stays at PostgreSQL's own, safe defaults.
 SETTINGS = {
@@ -30,7 +30,7 @@ SETTINGS = {
 
 
 class Postgres(Engine):
-    """The embedded PostgreSQL, one database and one role for the testbed (`swf`), one for Rucio (`rucio`)."""
+    """The embedded PostgreSQL: a role with a database of its own for the testbed (`swf`), `rucio` and `panda`."""
 
     name = "postgres"
     selected_by = "DATABASE_URL"
@@ -57,14 +57,16 @@ class Postgres(Engine):
             EngineError: another server holds the cluster or the port, or the cluster could not be made.
         """
         data = self.directory / "data"
+        passwords = {role: password(self.home, f"postgres-{role}") for role in ROLES}
         if not data.exists():
-            cluster.create(data, {role: password(self.home, f"postgres-{role}") for role in ROLES})
+            cluster.create(data, passwords)
         cluster.settle(data)
         if not is_free(self.port):
             raise EngineError(
                 f"port {self.port} is taken by another program: stop it,"
                 f" or remove 'postgres' from {self.home / 'ports.json'} to have another one chosen"
             )
+        cluster.extend(data, passwords)
         program = str(cluster.binary("postgres"))
         settings = [f"--{name}={value}" for name, value in {**SETTINGS, "port": str(self.port)}.items()]
         command = [*as_server_user([data, cluster.binary("postgres")]), program, "-D", str(data), *settings]

@@ -1,0 +1,96 @@
+"""The steps behind the interface, in threads that do what waits: soon after they are woken, and at least once a second."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+IDLE_SECONDS = 0.5
+LONGEST_BACKOFF_SECONDS = 4.0
+STALLED_SECONDS = 90.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Step:
+    """One pass over what waits: `work()` returns how many items it moved; `every` (s) spaces the passes out."""
+
+    name: str
+    work: Callable[[], int]
+    every: float = 0.0
+    error: str | None = None
+    _failures: int = 0
+    _due: float = 0.0
+
+    def run(self) -> int:
+        """Do a pass if it is due. A failure is kept as the reason, logged once, and tried again ever later."""
+        if time.monotonic() < self._due:
+            return 0
+        try:
+            done = self.work()
+        except Exception as error:  # noqa: BLE001 - a step outlives whatever its database, Rucio or its code throws
+            self._fail(" ".join(str(error).split())[:500] or type(error).__name__)
+            return 0
+        if self._failures:
+            log.warning("%s works again", self.name)
+        self._failures = 0
+        self._due = time.monotonic() + self.every
+        self.error = None
+        return done
+
+    def _fail(self, reason: str) -> None:
+        if reason != self.error:
+            log.warning("%s: %s", self.name, reason, exc_info=log.isEnabledFor(logging.DEBUG))
+        self.error = reason
+        self._failures += 1
+        self._due = time.monotonic() + min(0.25 * 2 ** min(self._failures, 8), LONGEST_BACKOFF_SECONDS)
+
+
+class Loop:
+    """Runs the steps one after the other, in a thread of its own.
+
+    Args:
+        moved: called after a pass that moved something.
+    """
+
+    def __init__(self, name: str, steps: Sequence[Step], moved: Callable[[], None]) -> None:
+        self._name = name
+        self._steps = steps
+        self._moved = moved
+        self._wake = threading.Event()
+        self._current = ""
+        self._since = time.monotonic()
+
+    def start(self) -> None:
+        """Begin; the thread ends with the process."""
+        threading.Thread(target=self._run, name=self._name, daemon=True).start()
+
+    def wake(self) -> None:
+        """There may be something to do."""
+        self._wake.set()
+
+    def reason(self) -> str | None:
+        """None when all is well, else which step fails or hangs, in one line."""
+        for step in self._steps:
+            if step.error:
+                return f"step {step.name} failing: {step.error}"
+        stalled = time.monotonic() - self._since
+        if stalled > STALLED_SECONDS:
+            return f"step {self._current} has not come back for {stalled:.0f} s"
+        return None
+
+    def _run(self) -> None:
+        while True:
+            self._wake.clear()
+            moved = 0
+            for step in self._steps:
+                self._current, self._since = step.name, time.monotonic()
+                moved += step.run()
+            if moved:
+                self._moved()
+            else:
+                self._wake.wait(IDLE_SECONDS)
