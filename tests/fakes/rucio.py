@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from apps.agents.data.rucio import NO_REASON, BufferFile, CopyState, RefusedByRucio
+from apps.agents.data.rucio import NO_REASON, BufferFile, CopyState, FileFacts, RefusedByRucio
 from apps.runs.errors import RetryableError
 
 
@@ -51,6 +51,10 @@ class FakeRucio:
             dataset.rules.setdefault(rse, f"rule-{name}-{rse}")
         return {rse: dataset.rules[rse] for rse in rses}
 
+    def open_input(self, scope: str, name: str, *, run_number: int) -> None:
+        self._answer("open_input")
+        self._datasets.setdefault(name, _Dataset()).is_open = True
+
     def close_dataset(self, scope: str, name: str) -> None:
         self._answer("close_dataset")
         self._dataset(name).is_open = False
@@ -70,6 +74,32 @@ class FakeRucio:
             into.names.add(file.name)
             for site in into.rules:
                 self._copies.setdefault((file.name, site), "copying")
+
+    def attach(self, scope: str, dataset: str, names: Sequence[str]) -> None:
+        self._answer("attach")
+        into = self._dataset(dataset)
+        self._refuse(not into.is_open, f"UnsupportedOperation: {dataset} is closed")
+        for name in names:
+            known = name in self._files and name not in self.refused
+            self._refuse(not known, f"DataIdentifierNotFound: {name}")
+        into.names.update(names)
+
+    def detach(self, scope: str, dataset: str, names: Sequence[str]) -> None:
+        self._answer("detach")
+        if dataset in self._datasets:
+            self._datasets[dataset].names.difference_update(names)
+
+    def members(self, scope: str, dataset: str) -> set[str]:
+        self._answer("members")
+        return set(self._datasets[dataset].names) if dataset in self._datasets else set()
+
+    def files_at(self, scope: str, names: Sequence[str], *, rse: str) -> dict[str, FileFacts]:
+        self._answer("files_at")
+        return {
+            name: FileFacts(self._files[name].size_bytes, self._files[name].checksum, self._copies[name, rse])
+            for name in names
+            if (name, rse) in self._copies
+        }
 
     def copy_states(self, scope: str, names: Iterable[str]) -> dict[tuple[str, str], CopyState]:
         self._answer("copy_states")
@@ -99,6 +129,13 @@ class FakeRucio:
             if state == "copying" and copy not in self.stuck:
                 self._copies[copy] = "failed" if copy in self.failing else "available"
         self._failures |= self.failing
+
+    def put_output(self, dataset: str, file: BufferFile, *, rse: str) -> None:
+        """A job has written this file at `rse` and registered it in the dataset; "" for none."""
+        self._files[file.name] = file
+        self._copies[file.name, rse] = "available"
+        if dataset:
+            self._datasets.setdefault(dataset, _Dataset()).names.add(file.name)
 
     def is_open(self, name: str) -> bool:
         return self._datasets[name].is_open

@@ -10,7 +10,7 @@ from typing import cast
 
 import pytest
 
-from apps.agents.data.rucio import NO_REASON, BufferFile, RefusedByRucio, Rucio
+from apps.agents.data.rucio import NO_REASON, BufferFile, FileFacts, RefusedByRucio, Rucio
 from apps.runs.errors import RetryableError
 from services.base import Engine
 from services.rucio.settings import SCOPE
@@ -187,3 +187,57 @@ def test_a_rucio_that_is_not_there_is_said_to_be_away(monkeypatch: pytest.Monkey
 
     with pytest.raises(RetryableError, match="Rucio does not answer: "):
         Rucio().copy_states(SCOPE, ["swf.1.000001.stf"])
+
+
+def test_an_input_dataset_holds_what_is_attached_and_makes_no_copies(bench: Bench) -> None:
+    bench.open()
+    files = [bench.write(number) for number in (1, 2, 3)]
+    names = [file.name for file in files]
+    bench.register(*files)
+    for _ in range(2):
+        bench.gateway.open_input(SCOPE, f"{bench.dataset}.in", run_number=RUN_NUMBER)
+        bench.gateway.attach(SCOPE, f"{bench.dataset}.in", names)
+    assert bench.gateway.members(SCOPE, f"{bench.dataset}.in") == set(names)
+
+    bench.gateway.detach(SCOPE, f"{bench.dataset}.in", names[:1])
+    bench.gateway.detach(SCOPE, f"{bench.dataset}.in", names[:2])  # one of them is out already
+    assert bench.gateway.members(SCOPE, f"{bench.dataset}.in") == {names[2]}
+    bench.gateway.detach(SCOPE, f"{bench.dataset}.in", names)
+    bench.gateway.detach(SCOPE, f"{bench.dataset}.in", names)
+    assert bench.gateway.members(SCOPE, f"{bench.dataset}.in") == set()
+    bench.gateway.attach(SCOPE, f"{bench.dataset}.in", names[:1])
+    assert bench.gateway.members(SCOPE, f"{bench.dataset}.in") == {names[0]}
+
+
+def test_a_closed_input_dataset_gives_up_files_but_takes_none_until_it_is_opened_again(bench: Bench) -> None:
+    bench.open()
+    file = bench.write(1)
+    bench.register(file)
+    bench.gateway.open_input(SCOPE, f"{bench.dataset}.in", run_number=RUN_NUMBER)
+    bench.gateway.attach(SCOPE, f"{bench.dataset}.in", [file.name])
+    bench.gateway.close_dataset(SCOPE, f"{bench.dataset}.in")
+    bench.gateway.detach(SCOPE, f"{bench.dataset}.in", [file.name])
+    with pytest.raises(RefusedByRucio, match="UnsupportedOperation"):
+        bench.gateway.attach(SCOPE, f"{bench.dataset}.in", [file.name])
+
+    bench.gateway.open_input(SCOPE, f"{bench.dataset}.in", run_number=RUN_NUMBER)
+    bench.gateway.attach(SCOPE, f"{bench.dataset}.in", [file.name])
+
+
+def test_what_is_unknown_is_not_attached_and_an_unknown_dataset_holds_nothing(bench: Bench) -> None:
+    bench.gateway.open_input(SCOPE, f"{bench.dataset}.in", run_number=RUN_NUMBER)
+    with pytest.raises(RefusedByRucio, match="DataIdentifierNotFound"):
+        bench.gateway.attach(SCOPE, f"{bench.dataset}.in", [f"{bench.dataset}.nothing"])
+    bench.gateway.detach(SCOPE, f"{bench.dataset}.never", [f"{bench.dataset}.nothing"])
+    assert bench.gateway.members(SCOPE, f"{bench.dataset}.never") == set()
+
+
+def test_the_facts_of_a_file_at_a_site_are_those_of_its_registration(bench: Bench) -> None:
+    bench.open()
+    file = bench.write(1)
+    bench.register(file)
+    bench.wait("available", file)
+    facts = bench.gateway.files_at(SCOPE, [file.name, f"{bench.dataset}.nothing"], rse=E1[0])
+
+    assert facts == {file.name: FileFacts(file.size_bytes, file.checksum, "available")}
+    assert bench.gateway.files_at(SCOPE, [file.name], rse="E1_MARS") == {}

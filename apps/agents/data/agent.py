@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..bus import schemas
 from ..bus.agent import AgentSpec, LoopSpec
+from .allocator import Allocator
 from .closer import Closer
 from .follower import Follower
 from .handlers import (
@@ -13,6 +14,7 @@ from .handlers import (
     stf_was_generated,
     stfs_were_generated,
 )
+from .outputs import OutputVerifier
 from .registrar import Registrar
 from .rucio import Rucio
 
@@ -22,7 +24,10 @@ _follower = Follower(_rucio)
 AGENT = AgentSpec(
     name="data",
     agent_type="DATA",
-    meaning="Registers every STF in Rucio, follows its copies to both Echelon 1 sites, proves the run complete.",
+    meaning=(
+        "Registers every STF in Rucio, follows its copies to both Echelon 1 sites, gives it to the site that is to "
+        "process it, proves the run complete."
+    ),
     handlers={
         schemas.RunImminent: run_is_imminent,
         schemas.StartRun: core_state_changed,
@@ -42,5 +47,8 @@ AGENT = AgentSpec(
         LoopSpec("follower", _follower.follow, interval=1.0),
         LoopSpec("closer", Closer(_rucio).step, interval=1.0),
         LoopSpec("withdrawals", _follower.withdraw, interval=2.0),
+        # Loops of their own: archiving waits for none of this.
+        LoopSpec("allocator", Allocator(_rucio).step, interval=1.0),
+        LoopSpec("outputs", OutputVerifier(_rucio).step, interval=1.0),
     ),
 )

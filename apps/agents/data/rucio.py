@@ -52,6 +52,15 @@ class BufferFile:
     checksum: str
 
 
+@dataclass(frozen=True)
+class FileFacts:
+    """A file as Rucio knows it, and the state of one copy of it. Size in bytes, checksum adler32."""
+
+    size_bytes: int
+    checksum: str
+    state: CopyState
+
+
 class Rucio:
     """A client per thread, logged in on first use. Login and address come from `RUCIO_*`."""
 
@@ -65,17 +74,17 @@ class Rucio:
             The rule's id by RSE.
         """
         with _translated():
-            client = self._client()
-            try:
-                client.add_dataset(scope, name, meta={"run_number": run_number})
-            except rucio_errors.DataIdentifierAlreadyExists:
-                if not client.get_did(scope, name)["open"]:
-                    client.set_status(scope, name, open=True)
+            self._make_dataset(scope, name, run_number)
             rules = self._rules(scope, name)
             for rse in rses:
                 if rse not in rules:
                     rules[rse] = self._add_rule(scope, name, rse)
         return {rse: rules[rse] for rse in rses}
+
+    def open_input(self, scope: str, name: str, *, run_number: int) -> None:
+        """Make sure that the dataset exists and is open. It has no rules: what it holds is where it is."""
+        with _translated():
+            self._make_dataset(scope, name, run_number)
 
     def close_dataset(self, scope: str, name: str) -> None:
         """Close the dataset: no file can be attached any more. Closing a closed one is fine."""
@@ -103,6 +112,48 @@ class Rucio:
             self._client().add_files_to_datasets(
                 [{"scope": scope, "name": dataset, "rse": rse, "dids": dids}], ignore_duplicate=True
             )
+
+    def attach(self, scope: str, dataset: str, names: Sequence[str]) -> None:
+        """Put known files into the dataset too. Repeating it changes nothing; a closed dataset refuses."""
+        dids = [{"scope": scope, "name": name} for name in names]
+        with _translated():
+            self._client().attach_dids_to_dids(
+                [{"scope": scope, "name": dataset, "dids": dids}], ignore_duplicate=True
+            )
+
+    def detach(self, scope: str, dataset: str, names: Sequence[str]) -> None:
+        """Take files out of the dataset; those that are not in it are left alone. The files stay where they are."""
+        with _translated():
+            try:
+                self._client().detach_dids(scope, dataset, [{"scope": scope, "name": name} for name in names])
+            except rucio_errors.DataIdentifierNotFound:
+                # One that is not in it makes Rucio refuse all.
+                left = sorted(self._members(scope, dataset).intersection(names))
+                if left:
+                    self._client().detach_dids(
+                        scope, dataset, [{"scope": scope, "name": name} for name in left]
+                    )
+
+    def members(self, scope: str, dataset: str) -> set[str]:
+        """The names of the files in the dataset; none if there is no such dataset."""
+        with _translated():
+            return self._members(scope, dataset)
+
+    def files_at(self, scope: str, names: Sequence[str], *, rse: str) -> dict[str, FileFacts]:
+        """What Rucio knows of the copies of these files at `rse`, by name; one that is left out has none there."""
+        with _translated():
+            replicas = self._client().list_replicas(
+                [{"scope": scope, "name": name} for name in names], all_states=True, sort="random"
+            )
+            return {
+                replica["name"]: FileFacts(
+                    int(replica["bytes"] or 0),
+                    replica["adler32"] or "",
+                    _COPY_STATES.get(replica["states"][rse], "absent"),
+                )
+                for replica in replicas
+                if rse in replica["states"]
+            }
 
     def copy_states(self, scope: str, names: Iterable[str]) -> dict[tuple[str, str], CopyState]:
         """The state of every copy of these files, by name and RSE; a pair that is left out has no copy yet."""
@@ -157,6 +208,20 @@ class Rucio:
                 timeout=CALL_SECONDS,
             )
         return client
+
+    def _make_dataset(self, scope: str, name: str, run_number: int) -> None:
+        client = self._client()
+        try:
+            client.add_dataset(scope, name, meta={"run_number": run_number})
+        except rucio_errors.DataIdentifierAlreadyExists:
+            if not client.get_did(scope, name)["open"]:
+                client.set_status(scope, name, open=True)
+
+    def _members(self, scope: str, dataset: str) -> set[str]:
+        try:
+            return {did["name"] for did in self._client().list_content(scope, dataset)}
+        except rucio_errors.DataIdentifierNotFound:
+            return set()
 
     def _rules(self, scope: str, name: str) -> dict[str, str]:
         return {rule["rse_expression"]: rule["id"] for rule in self._client().list_did_rules(scope, name)}
