@@ -237,3 +237,37 @@ def test_what_a_timer_has_read_is_delivered_before_the_loop_sleeps(connect: Conn
         connection.transport.unregister_from_event_loop(connection, hub)
     # A loop that sleeps does so for 2 s.
     assert called_at[0] - asked_at[0] < 1
+
+
+def test_acknowledgements_of_a_turn_leave_together_before_the_loop_sleeps(
+    connect: Connect, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection, other, hub = connect(), connect(), Hub()
+    for number in range(20):
+        other.Producer().publish(number, routing_key=name)
+    got: list[Message] = []
+    sent: list[int] = []
+    wire = connection.transport.wire
+    hand_over = wire._send_some
+    monkeypatch.setattr(
+        wire, "_send_some", lambda: (sent.append(len(wire._out)) if wire._out else None, hand_over())[1]
+    )
+
+    def acknowledge_all() -> None:
+        for message in got:
+            message.ack()
+        assert sent == []
+
+    with Consumer(connection, [Queue(name)], on_message=got.append):
+        connection.register_with_event_loop(hub)
+        loop = hub.create_loop()
+        hub.timer.call_after(60, lambda: None)
+        while len(got) < 20:
+            next(loop)
+        sent.clear()
+        hub.call_soon(acknowledge_all)
+        while not sent:
+            next(loop)
+        assert len(sent) == 1
+        eventually(lambda: other.transport.queue_statistics(name).length == 0)
+        connection.transport.unregister_from_event_loop(connection, hub)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -45,6 +46,7 @@ class Transport(virtual.Transport):
         self.subscriptions: dict[str, Subscription] = {}
         self._wire: Wire | None = None
         self._loop: Any = None
+        self._loop_thread = 0
         self._nudge = -1
 
     def driver_version(self) -> str:
@@ -138,7 +140,7 @@ class Transport(virtual.Transport):
     # Event loop.
 
     def register_with_event_loop(self, connection: Transport, loop: Any) -> None:
-        self._loop = loop
+        self._loop, self._loop_thread = loop, threading.get_ident()
         loop.add_reader(self.wire, self._on_readable)
         # Frames are also read while a receipt is waited for, by the timer of heart-beats, and by threads that
         # acknowledge. A tick comes after the timers and before the loop sleeps: what is delivered there may ask for a
@@ -160,8 +162,17 @@ class Transport(virtual.Transport):
         self.wire.read()
         self._deliver_frames()
 
+    @property
+    def in_event_loop(self) -> bool:
+        """Whether the caller is the thread of an event loop, which flushes before it sleeps."""
+        return self._loop is not None and threading.get_ident() == self._loop_thread
+
     def _on_tick(self) -> None:
-        if self._wire is not None and self._wire.frames:
+        if self._wire is None:
+            return
+        if self._wire.failure is None:
+            self._wire.flush()
+        if self._wire.frames:
             os.eventfd_write(self._nudge, 1)
 
     def _on_nudge(self) -> None:
