@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from django.db import IntegrityError, transaction
 
-from apps.runs.inserting import insert_all
+from apps.runs.inserting import insert_all, insert_if_new
 from apps.runs.models import JournalEntry
 
 pytestmark = pytest.mark.django_db
@@ -59,3 +59,13 @@ def test_all_or_none() -> None:
         insert_all([first, second])
 
     assert not JournalEntry.objects.exists()
+
+
+def test_a_row_whose_unique_value_is_taken_is_not_inserted() -> None:
+    first, second = entries(2)
+    second.msg_id = first.msg_id
+
+    assert insert_if_new(first)
+    assert not insert_if_new(second)
+    assert JournalEntry.objects.get().pk == first.pk
+    assert second.pk is None

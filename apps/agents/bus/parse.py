@@ -42,12 +42,13 @@ def parse(body: Any, *, fallback_id: UUID | None = None) -> Message:
         hint = f", did you mean {near[0]!r}?" if near else ""
         raise UnknownMessage(f"msg_type {msg_type!r} is not in the vocabulary{hint}")
     fields = modernised(body)
-    if fallback_id is not None and "msg_id" not in fields:
-        fields["msg_id"] = fallback_id
     try:
-        return model.model_validate(fields)
+        message = model.model_validate(fields)
     except ValidationError as error:
         raise MessageError(f"{msg_type}: {_explain(error)}") from None
+    if fallback_id is not None and "msg_id" not in fields:
+        message.name(fallback_id)
+    return message
 
 
 def _explain(error: ValidationError) -> str:

@@ -159,7 +159,7 @@ def _handled_together(agent: AgentSpec, messages: Sequence[Message]) -> bool:
 def _handle(agent: AgentSpec, messages: Sequence[Message]) -> None:
     """Run the handlers, each on its message's account, and finish the messages."""
     ids = [message.msg_id for message in messages]
-    own = in_journal(ids)
+    own = in_journal(message.msg_id for message in messages if not message.was_named)
     for kind, in_a_row in groupby(messages, key=type):
         alike = list(in_a_row)
         causes = [_cause(agent, message, is_own=message.msg_id in own) for message in alike]

@@ -57,11 +57,21 @@ class Message(BaseModel):
 
     # What the handler found; not part of the message.
     _answer: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _was_named: bool = PrivateAttr(default=False)
 
     @property
     def run_number(self) -> int | None:
         """The run id as a number."""
         return int(self.run_id) if self.run_id else None
+
+    @property
+    def was_named(self) -> bool:
+        """Whether it was given its id on arrival, for it brought none: then it is in no journal."""
+        return self._was_named
+
+    def name(self, msg_id: UUID) -> None:
+        """Give a message its id that brought none."""
+        self.msg_id, self._was_named = msg_id, True
 
     @property
     def answer(self) -> dict[str, Any]:

@@ -6,14 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models import Q
-from psycopg.errors import UniqueViolation
 
 from apps.runs import journal
 from apps.runs.choices import SETTLED
 from apps.runs.errors import DomainError, NotFound
-from apps.runs.inserting import insert_all
+from apps.runs.inserting import insert_all, insert_if_new
 from apps.runs.models import Run
 
 from ..choices import Registration
@@ -62,12 +61,11 @@ def record_generated(run_number: int, stf: GeneratedStf) -> StfFile:
         DomainError: the run is settled, or this sequence or name was announced with other bytes.
     """
     run = _open_runs([run_number])[run_number]
-    try:
-        with transaction.atomic():
-            return _create(run, stf)
-    except IntegrityError as error:
-        if not isinstance(error.__cause__, UniqueViolation):
-            raise
+    created = StfFile(run=run, **vars(stf))
+    if insert_if_new(created):
+        if journal.current_cause().heard:
+            journal.record(_said(created))
+        return created
     known = StfFile.objects.select_for_update().filter(run=run, sequence=stf.sequence).first()
     namesakes = StfFile.objects.filter(stf_filename=stf.stf_filename)
     if known is None or namesakes.exclude(pk=known.pk).exists():
@@ -126,13 +124,6 @@ def _all_new(runs: dict[int, Run], announced: Sequence[Announcement]) -> bool:
     for run_number, of_run in sequences.items():
         same |= Q(run=runs[run_number], sequence__in=of_run)
     return not StfFile.objects.filter(same).exists()
-
-
-def _create(run: Run, stf: GeneratedStf) -> StfFile:
-    created = StfFile.objects.create(run=run, **vars(stf))
-    if journal.current_cause().heard:
-        journal.record(_said(created))
-    return created
 
 
 def _create_many(runs: dict[int, Run], announced: Sequence[Announcement]) -> None:
