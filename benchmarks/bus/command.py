@@ -45,7 +45,8 @@ class Size:
     plain_calmly: int
 
 
-NORMAL = Size(3, Load(at_once=500, calmly=100), plain_at_once=4000, plain_calmly=100)
+# Half a second of running at the least: less would measure how a worker wakes up.
+NORMAL = Size(3, Load(at_once=2000, calmly=200), plain_at_once=4000, plain_calmly=200)
 QUICK = Size(1, Load(at_once=200, calmly=40), plain_at_once=1500, plain_calmly=30)
 
 
@@ -79,7 +80,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks bus",
         description="Compares stomp:// (ActiveMQ), amqp:// (RabbitMQ) and pgmq:// (PostgreSQL) on engines of its own, "
-        "and measures how fast the data agent takes plain JSON off ActiveMQ. About two minutes.",
+        "and measures how fast the data agent takes plain JSON off ActiveMQ. About three minutes.",
     )
     parser.add_argument("--rounds", type=_positive, metavar="N", help="rounds of both parts (default 3)")
     parser.add_argument(
