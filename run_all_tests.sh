@@ -6,10 +6,10 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 # Third-party copies between the sites, the brokers beside PostgreSQL and the page tests need programs that only the
 # distribution has. Where they cannot be installed the tests that use them are skipped, in CI they fail.
 packages=(xrootd-server xrootd-server-plugins xrootd-client chromium)
-packages+=(activemq default-jre-headless libxstream-java libjettison-java rabbitmq-server)
+packages+=(activemq default-jre-headless libxstream-java libjettison-java rabbitmq-server docker-compose)
 missing=()
 PATH+=:/usr/sbin # where an ordinary user's shell does not look
-for program in xrootd xrdcp chromium java activemq rabbitmq-server; do
+for program in xrootd xrdcp chromium java activemq rabbitmq-server docker-compose; do
     command -v "$program" >/dev/null || missing+=("$program")
 done
 if ((${#missing[@]})); then

@@ -19,6 +19,7 @@ from swf_site.cli.home import Home
 ENVIRONMENT = REPOSITORY / ".env"
 SECRETS = ("SECRET_KEY", "POSTGRES_PASSWORD", "ACTIVEMQ_PASSWORD", "RUCIO_PASSWORD")
 CONFIGURATION = "ACTIVEMQ_CONFIGURATION"
+PROJECT = "swf-testbed"
 # Runs once and ends.
 PREPARATION = "prepare"
 ACTIVEMQ_DATA = Path("/opt/apache-activemq/data")
@@ -109,7 +110,8 @@ def write_environment(home: Home, path: Path) -> dict[str, str]:
     """
     kept = read_environment(path)
     configuration = home.directory / "compose" / "activemq.xml"
-    made = {name: secrets.token_hex(24) for name in SECRETS} | kept | {CONFIGURATION: str(configuration)}
+    made = {name: secrets.token_hex(24) for name in SECRETS} | kept
+    made |= {CONFIGURATION: str(configuration), "COMPOSE_PROJECT_NAME": PROJECT}
     write_private(path, "".join(f"{name}={value}\n" for name, value in made.items()))
     write_private(configuration, render(ACTIVEMQ_DATA, made["ACTIVEMQ_PASSWORD"], ACTIVEMQ_ADDRESSES))
     # The broker's user in the container reads it; on this machine the directory above lets nobody in.

@@ -124,7 +124,7 @@ def test_secrets_are_made_once_and_private(tmp_path: Path) -> None:
     made = compose.write_environment(home, path)
     assert compose.write_environment(home, path) == made
     assert compose.read_environment(path) == made
-    assert set(made) == {*compose.SECRETS, compose.CONFIGURATION, "SWF_WEB_PORT"}
+    assert set(made) == {*compose.SECRETS, compose.CONFIGURATION, "COMPOSE_PROJECT_NAME", "SWF_WEB_PORT"}
     assert made["ACTIVEMQ_PASSWORD"] == "chosen"
     assert path.stat().st_mode & 0o777 == 0o600
     configuration = Path(made[compose.CONFIGURATION])
@@ -165,12 +165,23 @@ def test_without_docker_the_way_without_containers_is_told(
 
 
 def test_docker_compose_reads_the_file(tmp_path: Path) -> None:
-    version = ["docker", "compose", "version"]
-    if shutil.which("docker") is None or subprocess.run(version, capture_output=True, check=False).returncode:
-        pytest.skip("no docker compose here to read the file with")
+    program = _docker_compose()
+    if not program:
+        missing = "no docker compose here to read the file with; install the package docker-compose"
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(missing)
     home = Home(tmp_path / "home")
     home.prepare()
     compose.write_environment(home, tmp_path / ".env")
-    command = ["docker", "compose", "--file", str(COMPOSE), "--env-file", str(tmp_path / ".env"), "config"]
+    command = [*program, "--file", str(COMPOSE), "--env-file", str(tmp_path / ".env"), "config", "--services"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
+    assert set(done.stdout.split()) == set(yaml.safe_load(COMPOSE.read_text())["services"])
+
+
+def _docker_compose() -> list[str]:
+    """Docker's own plugin, else the program of older days, which needs no docker; empty without either."""
+    for program in (["docker", "compose"], ["docker-compose"]):
+        found = shutil.which(program[0])
+        if found and not subprocess.run([*program, "version"], capture_output=True, check=False).returncode:
+            return program
+    return []
