@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 import uuid
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -39,7 +40,9 @@ class Api:
         if token:
             headers["Authorization"] = f"Bearer {token}"
         self.base = base
-        self.http = httpx.Client(base_url=f"{base}/api/v1/", headers=headers, timeout=30)
+        # Nothing is left open that a test would have to close.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        self.http = httpx.Client(base_url=f"{base}/api/v1/", headers=headers, timeout=30, limits=limits)
 
     def get(self, path: str, **query: Any) -> dict[str, Any]:
         """The reply to a GET."""
@@ -209,14 +212,20 @@ class Run:
 
 
 class Pilot:
-    """A pilot that runs nothing: it writes outputs into the catalogue and says what it is told to say."""
+    """A pilot that runs nothing: it writes outputs into the catalogue and says what it is told to say.
 
-    def __init__(self, api: Api, rucio: Any, queue: str = "E1_BNL") -> None:
-        self.api, self.rucio, self.queue = api, rucio, queue
+    Args:
+        task_id: the only task whose jobs it takes; others' tests have jobs in the same queue.
+    """
+
+    def __init__(self, api: Api, rucio: Any, task_id: int, queue: str = "E1_BNL") -> None:
+        self.api, self.rucio, self.task_id, self.queue = api, rucio, task_id, queue
 
     def take(self, count: int = 1, **given: Any) -> list[dict[str, Any]]:
         """Up to `count` jobs; none when there is none."""
-        reply = self.api.post("pilot/acquire_jobs", site_name=self.queue, n_jobs=count, **given)
+        reply = self.api.post(
+            "pilot/acquire_jobs", site_name=self.queue, n_jobs=count, task_id=self.task_id, **given
+        )
         return list((reply["data"] or {"jobs": []})["jobs"])
 
     def wait_for_job(self, **given: Any) -> dict[str, Any]:
@@ -256,8 +265,6 @@ class Pilot:
 
 def client_of_rucio(engine: Engine) -> Any:
     """Rucio's real client; the scope of outputs is made, as the pilots' site would have it."""
-    import os
-
     environment = engine.environment()
     # Rucio's client looks for its configuration when it is imported.
     os.environ["RUCIO_CONFIG"] = environment["RUCIO_CONFIG"]
@@ -271,15 +278,6 @@ def client_of_rucio(engine: Engine) -> Any:
         auth_type=environment["RUCIO_AUTH_TYPE"],
         creds={"username": environment["RUCIO_USERNAME"], "password": environment["RUCIO_PASSWORD"]},
     )
-    try:
+    with suppress(Duplicate):
         client.add_scope(environment["RUCIO_ACCOUNT"], NICKNAME_SCOPE)
-    except Duplicate:
-        pass
     return client
-
-
-def sandbox(folder: Path) -> Path:
-    """A directory with a payload, as prun gathers it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "payload.py").write_text("print('processed')\n")
-    return folder

@@ -91,7 +91,8 @@ def make_loops(settings: Settings, database: Database, catalogue: Catalogue) -> 
 
 def listen(host: str, port: int) -> socket.socket:
     """Take the port. It is also the lock that keeps a second process off the tables."""
-    taken = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # asyncio sends without delay only where the protocol is named; otherwise every reply waits 40 ms for an ACK.
+    taken = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     taken.bind((host, port))
     return taken

@@ -14,7 +14,7 @@ import psycopg
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
@@ -155,7 +155,7 @@ async def _arguments(request: Request) -> object:
         return {}
     try:
         form = await request.form(max_files=10, max_fields=200)
-    except (MultiPartException, ValueError, LookupError) as error:
+    except (HTTPException, ValueError, LookupError) as error:
         raise BadBody(f"received invalid form : {error}") from error
     return {
         _clean_text(name): value if isinstance(value, UploadFile) else _clean_text(value)

@@ -96,7 +96,7 @@ def _make(transaction: Transaction, task: Row, files: list[Row], streams: list[R
             _number(params, "currentPriority", PRIORITY),
             attempt,
             fill(task["template"], task["jeditaskid"], serial, [name for name in inputs if name]),
-            Jsonb(_attributes(task, max(file["maxattempt"] for file in files))),
+            Jsonb(_attributes(task)),
         ],
     )
     ids = [file["fileid"] for file in files]
@@ -108,16 +108,16 @@ def _make(transaction: Transaction, task: Row, files: list[Row], streams: list[R
     rows: list[tuple[Any, ...]] = [
         (
             *common,
-            f["datasetid"],
-            f["fileid"],
-            f["type"],
-            f["lfn"],
-            f["scope"],
-            None,
-            f["fsize"],
-            f["checksum"],
+            file["datasetid"],
+            file["fileid"],
+            file["type"],
+            file["lfn"],
+            file["scope"],
+            str(uuid.uuid4()) if file["type"] == "pseudo_input" else None,
+            file["fsize"],
+            file["checksum"],
         )
-        for f in files
+        for file in files
     ]
     for one in streams:
         name = fill(one["lfn_template"], task["jeditaskid"], serial)
@@ -130,12 +130,11 @@ def _make(transaction: Transaction, task: Row, files: list[Row], streams: list[R
     )
 
 
-def _attributes(task: Row, max_attempt: int) -> dict[str, Any]:
+def _attributes(task: Row) -> dict[str, Any]:
     params = task["params"]
     seconds = _number(params, "maxWalltime", 0)
     return {
         "transformation": TRANSFORMATION,
-        "maxAttempt": max_attempt,
         "minRamCount": int(_number(params, "ramCount", RAM_MB) * RAM_SHARE),
         # prun takes hours.
         "maxWalltime": seconds * 3600 if seconds else SECONDS,
