@@ -1,4 +1,5 @@
-"""The agents of the testbed. An agent's module is imported only where it runs: the data agent brings Rucio's client."""
+"""The agents of the testbed. An agent's module is imported only where it runs: they bring the clients of
+Rucio and PanDA."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ from importlib import import_module
 
 from .bus.agent import AgentSpec
 
-AGENTS = ("daqsim", "data")
+AGENTS = ("daqsim", "data", "processing")
 
 
 def agent_spec(name: str) -> AgentSpec:

@@ -36,7 +36,7 @@ def to_kill() -> list[int]:
     return [one.panda_id for one in selectors.jobs_to_kill()]
 
 
-def test_a_brake_takes_back_what_waits_and_leaves_what_runs() -> None:
+def test_a_brake_takes_back_everything_but_lets_running_jobs_end() -> None:
     run = a_processed_run(6)
     attach()
     submit()
@@ -46,7 +46,7 @@ def test_a_brake_takes_back_what_waits_and_leaves_what_runs() -> None:
     services.brake_on(run.run_number, by="ann", reason="wrong payload")
     detach()
 
-    assert attached(run) == {3, 5}
+    assert attached(run) == {5}
     assert to_kill() == [queued]
     assert selectors.to_attach(limit=9) == []
     assert not selectors.is_allowed(processing_of(run))
@@ -54,7 +54,7 @@ def test_a_brake_takes_back_what_waits_and_leaves_what_runs() -> None:
     assert to_kill() == []
 
 
-def test_a_brake_that_cancels_takes_back_what_runs_too() -> None:
+def test_a_brake_that_cancels_kills_running_jobs_too() -> None:
     run = a_processed_run()
     attach()
     running = job(run, 1, status="running")
@@ -125,9 +125,9 @@ def test_an_old_job_that_finishes_after_all_counts_and_its_stf_stays() -> None:
     running = job(run, 2, site=JLAB, status="running")
     services.site_down(JLAB, by="ann", reason="flood")
     detach()
-    assert attached(run) == {1, 2}
-    job(run, 2, site=JLAB, panda_id=running, status="finished")
     clear()
+    assert (services.move_waiting(), to_kill()) == (0, [])
+    job(run, 2, site=JLAB, panda_id=running, status="finished")
 
     assert services.move_waiting() == 0
     assert states(run)[1] == (2, JLAB, "done")

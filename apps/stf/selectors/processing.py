@@ -120,12 +120,13 @@ def to_attach(*, limit: int) -> list[StfProcessing]:
 
 
 def to_detach(*, limit: int) -> list[StfProcessing]:
-    """Processings that are to be taken out of their site's input dataset, oldest first."""
-    now = holds()
-    take_back = Q(state__in=_WITH_NOBODY) & now.held()
-    cancelled = Q(state=ProcessingState.RUNNING) & now.braked(cancel=True)
+    """Processings that are to be taken out of their site's input dataset, oldest first.
+
+    Those that run too: their jobs may end, but if one fails no other follows.
+    """
     return list(
-        StfProcessing.objects.filter(take_back | cancelled, attach_asked_at__isnull=False)
+        StfProcessing.objects.exclude(state__in=_ENDED)
+        .filter(holds().held(), attach_asked_at__isnull=False)
         .select_related("stf")
         .prefetch_related("run__dataset", "run__tasks")
         .order_by("pk")[:limit]
@@ -185,11 +186,19 @@ def tasks_to_submit() -> list[ProcessingTask]:
 
 
 def tasks_to_follow() -> list[ProcessingTask]:
-    """Tasks at PanDA whose jobs may change: those that have not ended, or that have jobs which have not."""
+    """Tasks at PanDA of which something may change: those that have not ended, that have open jobs, or whose dataset
+    holds STFs that are to be processed still.
+    """
     open_jobs = ProcessingJob.objects.filter(task=OuterRef("pk"), ended_at__isnull=True)
+    waiting = StfProcessing.objects.filter(
+        run=OuterRef("run"),
+        site=OuterRef("site"),
+        state=ProcessingState.WAITING,
+        attached_at__isnull=False,
+    )
     return list(
-        ProcessingTask.objects.filter(jedi_task_id__isnull=False)
-        .filter(~Q(status__in=FINAL_TASK) | Exists(open_jobs))
+        submitted_tasks()
+        .filter(~Q(status__in=FINAL_TASK) | Exists(open_jobs) | Exists(waiting))
         .select_related("run__execution")
         .order_by("pk")
     )
@@ -218,22 +227,6 @@ def stuck_processings(task: ProcessingTask) -> list[StfProcessing]:
     if task.status not in FINAL_TASK:
         stuck = stuck.filter(jobs__isnull=False).distinct()
     return list(stuck.select_related("stf").prefetch_related("jobs").order_by("pk"))
-
-
-def tasks_with_stuck() -> list[ProcessingTask]:
-    """Tasks whose STFs may have been given up by PanDA."""
-    waiting = StfProcessing.objects.filter(
-        run=OuterRef("run"),
-        site=OuterRef("site"),
-        state=ProcessingState.WAITING,
-        attached_at__isnull=False,
-    )
-    return list(
-        submitted_tasks()
-        .filter(Exists(waiting.filter(jobs__isnull=False)) | (Exists(waiting) & Q(status__in=FINAL_TASK)))
-        .select_related("run")
-        .order_by("pk")
-    )
 
 
 def may_reload(task: ProcessingTask, *, now: datetime, most: int) -> bool:

@@ -1,0 +1,167 @@
+"""The follower: hears from PanDA what has changed of tasks and jobs, and looks after STFs that PanDA does not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from django.utils import timezone
+
+from apps.runs.errors import RetryableError
+from apps.stf import selectors, services
+from apps.stf.choices import FINAL_TASK, RELOADABLE_TASK, TaskCommand
+from apps.stf.models import ProcessingTask, StfProcessing
+from apps.stf.services import JobReport, OutputReport, TaskReport, processing_parameters
+
+from .panda import MOST_JOBS, FileFacts, JobFacts, Panda, RefusedByPanda
+
+# PanDA sets the time of a task's change an hour back when it wants to look at it at once.
+OVERLAP = timedelta(minutes=90)
+# PanDA needs a moment to carry out what it was told: until then it still calls the task ended.
+TAKE_UP = timedelta(seconds=30)
+# So long PanDA may take to take up a task that it was given.
+UNKNOWN_FOR = timedelta(minutes=5)
+# Of these states PanDA says why.
+EXPLAINED = frozenset({"pending", "tobroken", "broken", "failed", "exhausted", "aborted", "throttled"})
+
+
+class Follower:
+    """Its step is the loop `follower` of the processing agent."""
+
+    def __init__(self, panda: Panda) -> None:
+        self._panda = panda
+        self._asked_at: datetime | None = None
+
+    def step(self) -> bool:
+        """Follow every task that may still change.
+
+        Raises:
+            RetryableError: PanDA is away, or refuses what is asked of some tasks. The others are followed.
+        """
+        tasks = selectors.tasks_to_follow()
+        if not tasks:
+            self._asked_at = None
+            return False
+        refusals = []
+        self._follow_tasks(tasks)
+        for task in selectors.tasks_to_follow():
+            try:
+                look_at_jobs(self._panda, task)
+                self._look_after_stuck(task)
+            except RefusedByPanda as refusal:
+                refusals.append(f"{task}: PanDA refuses: {refusal}")
+        if refusals:
+            raise RetryableError("; ".join(refusals))
+        return False
+
+    def _follow_tasks(self, tasks: Sequence[ProcessingTask]) -> None:
+        now = timezone.now()
+        since = (self._asked_at or min(task.submitted_at or now for task in tasks)) - OVERLAP
+        ours = {task.jedi_task_id: task for task in selectors.submitted_tasks()}
+        reports = []
+        for label in sorted({processing_parameters(task.run).prod_source_label for task in tasks}):
+            try:
+                changed = self._panda.changed_tasks(since, label)
+            except RefusedByPanda as refusal:
+                raise RetryableError(f"PanDA refuses to list its tasks: {refusal}") from refusal
+            for facts in changed:
+                task = ours.get(facts.jedi_task_id)
+                if task is not None and facts.status != task.status:
+                    reports.append(self._report(facts.jedi_task_id, facts.status))
+        services.apply_task_reports(reports)
+        self._asked_at = now
+
+    def _report(self, jedi_task_id: int, status: str) -> TaskReport:
+        why = self._panda.why(jedi_task_id) if status in EXPLAINED else ""
+        return TaskReport(jedi_task_id, status, why)
+
+    def _look_after_stuck(self, task: ProcessingTask) -> None:
+        """STFs without an open job: PanDA has given them up, or has ended the task before it has seen them."""
+        if _is_taken_up(task) or not (stuck := selectors.stuck_processings(task)):
+            return
+        states = self._panda.input_states(task.jedi_task_id or 0)
+        reasons = {
+            one.pk: why
+            for one in stuck
+            if (why := _why_given_up(task, one, states.get(one.stf.stf_filename)))
+        }
+        services.give_up(task, reasons)
+        now = timezone.now()
+        if len(reasons) < len(stuck) and selectors.may_reload(task, now=now, most=services.MOST_RELOADS):
+            services.note_reload(task)
+            self._panda.reload_input(task.jedi_task_id or 0)
+
+
+def look_at_jobs(panda: Panda, task: ProcessingTask) -> None:
+    """Hear of all new jobs of a task, and of those that have not ended.
+
+    Raises:
+        RetryableError, RefusedByPanda: PanDA is away, or refuses.
+    """
+    ids = panda.job_ids(task.jedi_task_id or 0)
+    if ids is None:
+        _note_unknown(task)
+        return
+    still_open, ended = selectors.known_jobs(task)
+    wanted = sorted((set(ids) | still_open) - ended)
+    for first in range(0, len(wanted), MOST_JOBS):
+        jobs = panda.jobs(wanted[first : first + MOST_JOBS])
+        services.apply_job_reports(task, [_job_report(task, job) for job in jobs])
+
+
+def _note_unknown(task: ProcessingTask) -> None:
+    if task.submitted_at and timezone.now() > task.submitted_at + UNKNOWN_FOR:
+        why = f"PanDA does not know task {task.jedi_task_id}, which it was given at {task.submitted_at:%H:%M:%S}"
+        services.apply_task_reports([TaskReport(task.jedi_task_id or 0, task.status, why)])
+
+
+def _is_taken_up(task: ProcessingTask) -> bool:
+    """Whether PanDA is about to look at the task's input again, or was told to only now."""
+    if task.command not in (TaskCommand.RETRY, TaskCommand.RELOAD):
+        return False
+    return task.command_done_at is None or timezone.now() < task.command_done_at + TAKE_UP
+
+
+def _why_given_up(task: ProcessingTask, processing: StfProcessing, state: str | None) -> str:
+    """Why PanDA will make no job of it any more; "" if it may."""
+    if state == "failed" and _failed_since(processing, task.command_done_at):
+        return f"PanDA has given up after {processing.attempts} failed jobs: {processing.reason}"
+    if task.status not in FINAL_TASK:
+        return ""
+    said = f": {task.reason}" if task.reason else ""
+    if task.status not in RELOADABLE_TASK:
+        return f"task {task.jedi_task_id} is {task.status}{_by_whom(task)}{said}"
+    if task.command in (TaskCommand.KILL, TaskCommand.FINISH):
+        return f"task {task.jedi_task_id} has ended{_by_whom(task)}"
+    if task.reloads >= services.MOST_RELOADS and (task.reload_at is None or timezone.now() > task.reload_at):
+        return f"PanDA has made no job of it, though task {task.jedi_task_id} was told of it {task.reloads} times"
+    return ""
+
+
+def _failed_since(processing: StfProcessing, told_at: datetime | None) -> bool:
+    """Whether a job of it has ended since PanDA was last told to do something about the task."""
+    ended = [job.ended_at for job in processing.jobs.all() if job.ended_at]
+    return bool(ended) and (told_at is None or max(ended) > told_at)
+
+
+def _by_whom(task: ProcessingTask) -> str:
+    if task.command not in (TaskCommand.KILL, TaskCommand.FINISH):
+        return ""
+    reason = f": {task.command_reason}" if task.command_reason else ""
+    return f", by a {task.command} of {task.command_by}{reason}"
+
+
+def _job_report(task: ProcessingTask, job: JobFacts) -> JobReport:
+    return JobReport(
+        panda_id=job.panda_id,
+        status=job.status,
+        attempt_nr=job.attempt_nr,
+        created_at=job.created_at,
+        inputs=tuple(file.name for file in job.files if file.kind == "input"),
+        outputs=tuple(_output(task, file) for file in job.files if file.kind == "output"),
+        reason=job.reason,
+    )
+
+
+def _output(task: ProcessingTask, file: FileFacts) -> OutputReport:
+    return OutputReport(file.scope, file.name, file.dataset, task.site, file.size_bytes, file.checksum)
