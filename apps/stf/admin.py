@@ -10,7 +10,7 @@ from apps.runs.admin import ReadOnlyAdmin
 from apps.runs.errors import DomainError
 from apps.runs.journal import acting_as
 
-from . import services
+from . import admin_processing, services  # noqa: F401 - registers what concerns processing
 from .models import CloseoutProof, Dataset, Replica, StfFile
 
 
@@ -75,7 +75,16 @@ class DatasetAdmin(ReadOnlyAdmin):
 
 @admin.register(CloseoutProof)
 class CloseoutProofAdmin(ReadOnlyAdmin):
-    list_display = ["run", "complete", "expected", "registered", "verified", "evaluated_at"]
+    list_display = [
+        "run",
+        "complete",
+        "expected",
+        "registered",
+        "verified",
+        "processed",
+        "outputs",
+        "evaluated_at",
+    ]
     list_filter = ["complete"]
     list_select_related = ["run"]
     search_fields = ["=run__run_number"]

@@ -6,14 +6,22 @@ from rest_framework.routers import DefaultRouter
 
 from apps.agents.api import views as agents
 from apps.runs.api import views as runs
+from apps.stf.api import processing_views as processing
 from apps.stf.api import views as stf
 
 router = DefaultRouter()
-router.register("runs", runs.RunViewSet, basename="run")
+router.register("runs", processing.RunViewSet, basename="run")
 router.register("journal", runs.JournalViewSet, basename="journal")
 router.register("stf-files", stf.StfFileViewSet, basename="stf-file")
 router.register("replicas", stf.ReplicaViewSet, basename="replica")
 router.register("datasets", stf.DatasetViewSet, basename="dataset")
+router.register("decision-boxes", processing.DecisionBoxViewSet, basename="decision-box")
+router.register("brakes", processing.BrakeViewSet, basename="brake")
+router.register("processing-sites", processing.ProcessingSiteViewSet, basename="processing-site")
+router.register("processing-tasks", processing.ProcessingTaskViewSet, basename="processing-task")
+router.register("processing-jobs", processing.ProcessingJobViewSet, basename="processing-job")
+router.register("stf-processings", processing.StfProcessingViewSet, basename="stf-processing")
+router.register("processing-outputs", processing.ProcessingOutputViewSet, basename="processing-output")
 router.register("systemagents", agents.SystemAgentViewSet, basename="systemagent")
 router.register("dead-letters", agents.DeadLetterViewSet, basename="dead-letter")
 

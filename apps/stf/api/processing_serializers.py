@@ -1,0 +1,199 @@
+"""Processing as REST shows it, and the wishes that its actions take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from ..choices import Policy
+from ..models import (
+    Brake,
+    DecisionBox,
+    ProcessingJob,
+    ProcessingOutput,
+    ProcessingSite,
+    ProcessingTask,
+    StfProcessing,
+)
+
+
+class ProcessingSiteSerializer(serializers.ModelSerializer[ProcessingSite]):
+    class Meta:
+        model = ProcessingSite
+        fields = ["name", "panda_queue", "is_down", "down_reason", "changed_by", "changed_at"]
+
+
+class DecisionBoxSerializer(serializers.ModelSerializer[DecisionBox]):
+    run_number = serializers.IntegerField(source="run.run_number")
+
+    class Meta:
+        model = DecisionBox
+        fields = ["run_number", "policy", "sites", "rules", "changed_by", "changed_at"]
+
+
+class BrakeSerializer(serializers.ModelSerializer[Brake]):
+    """`run_number` is null for the brake of all runs."""
+
+    run_number = serializers.IntegerField(source="run.run_number", default=None)
+
+    class Meta:
+        model = Brake
+        fields = ["run_number", "is_on", "cancel", "by", "reason", "since"]
+
+
+class ProcessingTaskSerializer(serializers.ModelSerializer[ProcessingTask]):
+    run_number = serializers.IntegerField(source="run.run_number")
+    input_dataset = serializers.CharField()
+
+    class Meta:
+        model = ProcessingTask
+        fields = [
+            "id",
+            "run_number",
+            "site",
+            "input_dataset",
+            "is_open",
+            "task_name",
+            "jedi_task_id",
+            "status",
+            "reason",
+            "submitted_at",
+            "changed_at",
+            "reloads",
+            "command",
+            "command_by",
+            "command_reason",
+            "command_at",
+            "command_done_at",
+            "command_outcome",
+        ]
+
+
+class StfProcessingSerializer(serializers.ModelSerializer[StfProcessing]):
+    run_number = serializers.IntegerField(source="run.run_number")
+    sequence = serializers.IntegerField(source="stf.sequence")
+    stf_filename = serializers.CharField(source="stf.stf_filename")
+
+    class Meta:
+        model = StfProcessing
+        fields = [
+            "id",
+            "run_number",
+            "sequence",
+            "stf_filename",
+            "chosen_site",
+            "site",
+            "may_move",
+            "state",
+            "reason",
+            "attempts",
+            "attached_at",
+            "detached_at",
+            "changed_at",
+            "done_at",
+        ]
+
+
+class ProcessingOutputSerializer(serializers.ModelSerializer[ProcessingOutput]):
+    run_number = serializers.IntegerField(source="job.task.run.run_number")
+    panda_id = serializers.IntegerField(source="job.panda_id")
+    did = serializers.CharField(source="__str__")
+
+    class Meta:
+        model = ProcessingOutput
+        fields = [
+            "id",
+            "run_number",
+            "panda_id",
+            "did",
+            "dataset",
+            "rse",
+            "size_bytes",
+            "checksum",
+            "registered_at",
+            "reason",
+        ]
+
+
+class _InputSerializer(serializers.ModelSerializer[StfProcessing]):
+    """An STF that a job reads."""
+
+    sequence = serializers.IntegerField(source="stf.sequence")
+    stf_filename = serializers.CharField(source="stf.stf_filename")
+
+    class Meta:
+        model = StfProcessing
+        fields = ["sequence", "stf_filename"]
+
+
+class _MadeSerializer(serializers.ModelSerializer[ProcessingOutput]):
+    """A file that a job has made."""
+
+    did = serializers.CharField(source="__str__")
+
+    class Meta:
+        model = ProcessingOutput
+        fields = ["did", "size_bytes", "checksum", "registered_at", "reason"]
+
+
+class ProcessingJobSerializer(serializers.ModelSerializer[ProcessingJob]):
+    run_number = serializers.IntegerField(source="task.run.run_number")
+    site = serializers.CharField(source="task.site")
+    jedi_task_id = serializers.IntegerField(source="task.jedi_task_id")
+    inputs = _InputSerializer(source="processings", many=True)
+    outputs = _MadeSerializer(many=True)
+
+    class Meta:
+        model = ProcessingJob
+        fields = [
+            "panda_id",
+            "run_number",
+            "site",
+            "jedi_task_id",
+            "status",
+            "attempt_nr",
+            "reason",
+            "created_at",
+            "changed_at",
+            "ended_at",
+            "kill_asked_at",
+            "inputs",
+            "outputs",
+        ]
+
+
+class _Wish(serializers.Serializer[Any]):
+    """What an action is told. A misspelled field must not mean its default."""
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if unknown := set(self.initial_data) - set(self.fields):
+            known = ", ".join(self.fields)
+            raise serializers.ValidationError(dict.fromkeys(unknown, f"is no field; there are {known}"))
+        return attrs
+
+
+class ReasonSerializer(_Wish):
+    """Why; everybody is shown it."""
+
+    reason = serializers.CharField()
+
+
+class BrakeWishSerializer(ReasonSerializer):
+    """Why, and whether running jobs are killed too."""
+
+    cancel = serializers.BooleanField(default=False)
+
+
+class CommandWishSerializer(_Wish):
+    """Why, if it is to be told."""
+
+    reason = serializers.CharField(default="", allow_blank=True)
+
+
+class PolicyWishSerializer(_Wish):
+    """Another policy, with the sites it names (left out: as they are) and the rules of the policy explicit."""
+
+    policy = serializers.ChoiceField(choices=Policy.choices)
+    sites = serializers.ListField(child=serializers.CharField(), allow_empty=False, default=None)
+    rules = serializers.ListField(child=serializers.CharField(), default=list)
