@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import Error as DatabaseError
@@ -20,8 +20,10 @@ from apps.agents.models import SystemAgent
 from apps.runs.choices import SETTLED, RunLifecycle
 from apps.runs.models import Run
 from apps.runs.selectors import expected_stfs, get_run
-from apps.stf.models import CloseoutProof
-from apps.stf.selectors import StageCounts, stage_counts
+from apps.stf.choices import FINAL_TASK
+from apps.stf.models import CloseoutProof, ProcessingTask
+from apps.stf.selectors import StageCounts, holds, stage_counts, task_list
+from apps.stf.selectors.progress import OutputCounts, output_counts, processed_everywhere
 
 POLL_SECONDS = 0.25
 FINAL = SETTLED | {RunLifecycle.INCOMPLETE}
@@ -36,6 +38,14 @@ class Progress:
     counts: StageCounts
     seconds: float
     reasons: list[str]
+    tasks: list[ProcessingTask] = field(default_factory=list)
+    outputs: dict[str, OutputCounts] = field(default_factory=dict)
+    processed: int = 0
+
+    @property
+    def registered_outputs(self) -> int:
+        """Files made by its jobs that Rucio holds."""
+        return sum(counts.registered for counts in self.outputs.values())
 
     @property
     def expected(self) -> int | None:
@@ -85,6 +95,12 @@ def as_object(progress: Progress, proof: CloseoutProof | None) -> dict[str, Any]
         "generated": progress.counts.generated,
         "registered": progress.counts.registered,
         "verified": progress.counts.verified,
+        "processed": progress.processed,
+        "outputs": progress.registered_outputs,
+        "tasks": [
+            {"site": task.site, "jedi_task_id": task.jedi_task_id, "status": task.status}
+            for task in progress.tasks
+        ],
         "missing": proof.missing if proof else [],
         "seconds": round(progress.seconds, 2),
     }
@@ -98,7 +114,23 @@ def _look(run_number: int, started: float) -> Progress:
     ]
     if run.lifecycle == RunLifecycle.REQUESTED and time.monotonic() - started > 10:
         reasons.append("nobody has taken the run on: is the daqsim agent up? ./swf-testbed status-local")
-    return Progress(run, stage_counts(run), time.monotonic() - started, reasons)
+    return Progress(
+        run,
+        stage_counts(run),
+        time.monotonic() - started,
+        [*reasons, *_holds(run)],
+        tasks=list(task_list().filter(run=run).order_by("site")),
+        outputs=output_counts([run]).get(run.pk, {}),
+        processed=processed_everywhere(run),
+    )
+
+
+def _holds(run: Run) -> list[str]:
+    """What people have said that keeps the run from being processed."""
+    now = holds()
+    brake = now.brake_of(run.pk)
+    held = [f"{site.name} is down, says {site.changed_by}: {site.down_reason}" for site in now.down.values()]
+    return [f"processing is held by {brake.by}: {brake.reason}", *held] if brake else held
 
 
 def _view(progress: Progress) -> Group:
@@ -113,26 +145,60 @@ def _view(progress: Progress) -> Group:
         (f"  {progress.seconds:.0f} s", "dim"),
     )
     table = Table.grid(padding=(0, 2))
-    for stage, count in _stages(progress.counts):
-        rate = count / progress.seconds if progress.seconds > 1 else 0.0
-        table.add_row(stage, _bar(count, progress.expected), f"{count}", Text(f"{rate:.1f}/s", style="dim"))
-    return Group(head, table, *(Text(reason, style="yellow") for reason in progress.reasons))
+    for stage in _stages(progress):
+        rate = stage.count / progress.seconds if progress.seconds > 1 else 0.0
+        said = Text.assemble((f"{rate:.1f}/s", "dim"), (f"  {stage.note}" if stage.note else "", "red"))
+        table.add_row(stage.label, _bar(stage.count, stage.expected), f"{stage.count}", said)
+    tasks = [Text(_in_words(task), style=_task_style(task)) for task in progress.tasks]
+    return Group(head, table, *tasks, *(Text(reason, style="yellow") for reason in progress.reasons))
 
 
-def _stages(counts: StageCounts) -> list[tuple[str, int]]:
-    return [
+@dataclass(frozen=True)
+class _Stage:
+    """One line of the view: how many of how many are through, and what is wrong."""
+
+    label: str
+    count: int
+    expected: int | None
+    note: str = ""
+
+
+def _stages(progress: Progress) -> list[_Stage]:
+    counts = progress.counts
+    archived = [
         ("Generated", counts.generated),
         ("Registered in Rucio", counts.registered),
         *((f"Verified at {rse}", count) for rse, count in counts.verified.items()),
         ("Safe to delete", counts.safe),
         ("Deleted from the buffer", counts.released),
     ]
+    stages = [_Stage(label, count, progress.expected) for label, count in archived]
+    for site, at_site in counts.processing.items():
+        note = f"{at_site.failed} failed" if at_site.failed else ""
+        stages.append(_Stage(f"Processed at {site}", at_site.processed, at_site.total, note))
+    if counts.processing:
+        made = sum(outputs.made for outputs in progress.outputs.values())
+        stages.append(_Stage("Outputs in Rucio", progress.registered_outputs, made))
+    return stages
 
 
 def _bar(count: int, expected: int | None) -> ProgressBar:
     total = expected if expected else max(count, 1)
-    done = expected is not None and count >= expected
+    done = bool(expected) and count >= total
     return ProgressBar(total=total, completed=count, width=40, complete_style="green" if done else "cyan")
+
+
+def _in_words(task: ProcessingTask) -> str:
+    if task.jedi_task_id is None:
+        return f"Task at {task.site}: not submitted{f': {task.reason}' if task.reason else ''}"
+    reason = f": {task.reason}" if task.reason else ""
+    return f"Task at {task.site}: {task.jedi_task_id} {task.status}{reason}"
+
+
+def _task_style(task: ProcessingTask) -> str:
+    if task.status in FINAL_TASK:
+        return "green" if task.status == "done" else "yellow"
+    return "yellow" if task.reason else "dim"
 
 
 def _summary(progress: Progress, proof: CloseoutProof | None) -> Table:
@@ -140,11 +206,12 @@ def _summary(progress: Progress, proof: CloseoutProof | None) -> Table:
     style = _style(run.lifecycle_choice.colour)
     table = Table(title=f"Run {run.run_number}: {run.lifecycle_choice.label.lower()}", title_style=style)
     table.add_column("Stage")
-    table.add_column("STFs", justify="right")
+    table.add_column("Count", justify="right")
     table.add_column("Expected", justify="right")
-    expected = "?" if progress.expected is None else str(progress.expected)
-    for stage, count in _stages(progress.counts):
-        table.add_row(stage, str(count), expected)
+    for stage in _stages(progress):
+        table.add_row(stage.label, str(stage.count), "?" if stage.expected is None else str(stage.expected))
+    for task in progress.tasks:
+        table.add_row(Text(_in_words(task), style=_task_style(task)), "", "")
     missing = proof.missing if proof else []
     table.caption = f"{len(missing)} missing, {progress.seconds:.1f} s"
     for item in missing[:20]:

@@ -33,9 +33,9 @@ def letter_table(letters: Iterable[DeadLetter]) -> Table:
             _moment(letter.parked_at),
             _state(letter),
             letter.agent,
-            _plain(letter.msg_type or "unknown"),
+            plain(letter.msg_type or "unknown"),
             str(letter.replays),
-            _plain(letter.reason),
+            plain(letter.reason),
         )
     return table
 
@@ -45,19 +45,19 @@ def one_letter(letter: DeadLetter) -> Group:
     facts = Table.grid(padding=(0, 2))
     facts.add_row("state", _state(letter))
     facts.add_row("agent", letter.agent)
-    facts.add_row("message", _plain(f"{letter.msg_type or 'unknown'} {letter.msg_id}"))
+    facts.add_row("message", plain(f"{letter.msg_type or 'unknown'} {letter.msg_id}"))
     facts.add_row("parked", f"{_moment(letter.parked_at)} UTC")
-    facts.add_row("reason", _plain(letter.reason))
+    facts.add_row("reason", plain(letter.reason))
     facts.add_row("replays", str(letter.replays))
     if letter.replay_requested_at:
         asked = f"{_moment(letter.replay_requested_at)} UTC by {letter.replay_requested_by}"
-        facts.add_row("replay asked", _plain(asked))
+        facts.add_row("replay asked", plain(asked))
     if letter.replayed_at:
         facts.add_row("replayed", f"{_moment(letter.replayed_at)} UTC")
     if letter.discarded_at:
         why = f"{_moment(letter.discarded_at)} UTC by {letter.discarded_by}: {letter.discarded_reason}"
-        facts.add_row("discarded", _plain(why))
-    return Group(facts, Text(), _plain(letter.readable_body))
+        facts.add_row("discarded", plain(why))
+    return Group(facts, Text(), plain(letter.readable_body))
 
 
 def _state(letter: DeadLetter) -> Text:
@@ -69,6 +69,6 @@ def _moment(when: datetime) -> str:
     return f"{when:%Y-%m-%d %H:%M:%S}"
 
 
-def _plain(text: str) -> Text:
+def plain(text: str) -> Text:
     """The text of a stranger, with what could steer the terminal written out."""
     return Text("".join(sign if sign.isprintable() or sign == "\n" else repr(sign)[1:-1] for sign in text))
