@@ -38,7 +38,7 @@ def main() -> int:
     settings = Settings(
         queue=given.queue,
         node=f"{socket.gethostname()}_{given.slot}",
-        label=os.environ.get("SWF_PILOT_LABEL") or "test",
+        label=os.environ.get("SWF_PILOT_LABEL") or "user",
         parent=parent,
         memory_mb=_limit("SWF_PILOT_MEMORY_MB"),
         disk_mb=_limit("SWF_PILOT_DISK_MB"),

@@ -81,11 +81,7 @@ class Attempt:
         self._seconds: dict[str, float] = {}
 
     def run(self) -> dict[str, Any]:
-        """Run the job; its last report, as `update_job` takes it.
-
-        Raises:
-            JobKilled: PanDA wants it stopped.
-        """
+        """Run the job, which may fail in any way; its last report, as `update_job` takes it."""
         before = _child_seconds()
         try:
             results = self._process()
@@ -96,10 +92,17 @@ class Attempt:
             return {**report, "job_metrics": self._metrics(), "job_output_report": stored}
         except JobFailed as error:
             failure = error
+        except JobKilled:
+            failure = JobFailed("killed, as PanDA asked", Code.KILLED)
         except Stopped:
             failure = JobFailed("the pilot was asked to end before the job had ended", Code.ENDED)
         except OSError as error:
             failure = JobFailed(f"the pilot cannot work in the job's directory: {error}", Code.SETUP)
+        except Exception as error:
+            log.exception("job %d", self._job.panda_id)
+            failure = JobFailed(
+                f"the pilot has an error of its own: {type(error).__name__}: {error}", Code.OWN
+            )
         return self._failed(failure, round(_child_seconds() - before))
 
     def _process(self) -> list[staging.Result]:
@@ -174,7 +177,7 @@ class Attempt:
         )
         if "stageOut" in self._seconds:
             self._quietly(lambda: staging.discard(self._catalogue, self._job.files))
-        elif self._job.log is not None:
+        elif self._job.log is not None and error.code != Code.KILLED:
             self._quietly(lambda: report.update(job_output_report=self._store_log(report)))
         return report
 
@@ -187,7 +190,7 @@ class Attempt:
         """What is good to have after a failure, but must not hide it or hold it up."""
         try:
             call()
-        except (Away, Refused, JobFailed, Stopped, OSError) as error:
+        except (Away, Refused, JobFailed, JobKilled, Stopped, OSError) as error:
             log.warning("job %d: %s", self._job.panda_id, error)
 
     def _await_input(self, call: Callable[[], Any]) -> Any:

@@ -81,8 +81,7 @@ class Catalogue:
             Away, Refused: Rucio does not answer, or refuses.
         """
         if self._prefix is None:
-            with self._translated() as client:
-                self._prefix = Path(client.get_protocols(self.rse, scheme="file")[0]["prefix"])
+            self._prefix = self._file_prefix()
         digest = hashlib.md5(f"{file.scope}:{file.lfn}".encode(), usedforsecurity=False).hexdigest()
         scope = file.scope
         if scope.startswith(("user", "group")):
@@ -131,6 +130,15 @@ class Catalogue:
         if states:
             with self._translated() as client:
                 client.update_replicas_states(self.rse, states)
+
+    def _file_prefix(self) -> Path:
+        """The directory behind the RSE."""
+        with self._translated() as client:
+            protocols = client.get_protocols(self.rse)
+        for protocol in protocols:
+            if protocol["scheme"] == "file":
+                return Path(protocol["prefix"])
+        raise Refused(f"{self.rse} has no protocol `file`, by which a local pilot could write to it")
 
     @contextmanager
     def _translated(self) -> Iterator[Client]:

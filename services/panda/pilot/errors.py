@@ -12,12 +12,14 @@ class Code(IntEnum):
     TOO_MUCH_WRITTEN = 1104
     SETUP = 1110
     STAGE_OUT = 1137
+    KILLED = 1144
     MISSING_OUTPUT = 1165
     LOST = 1200
     ENDED = 1201
     OUT_OF_MEMORY = 1212
     TIME = 1213
     SANDBOX = 1246
+    OWN = 1301
 
 
 class JobFailed(Exception):

@@ -144,12 +144,6 @@ def _judge(status: int, place: Place, limits: Limits) -> None:
                 status,
             )
         raise JobFailed(f"the payload exited with {status}: {line}", status=status)
-    if status == -signal.SIGXFSZ:
-        raise JobFailed(
-            f"the payload wrote a file of more than {limits.disk_mb} MB and was ended by the system",
-            Code.TOO_MUCH_WRITTEN,
-            128 - status,
-        )
     if status < 0:
         # The shell's convention, because PanDA knows no negative status.
         name = signal.Signals(-status).name

@@ -11,7 +11,7 @@ from services.panda.pilot import directory, payload, staging
 from services.panda.pilot.attempt import Attempt, Settings, header, reason_of
 from services.panda.pilot.catalogue import Catalogue, Refused
 from services.panda.pilot.directory import JobDirectory
-from services.panda.pilot.errors import Code, JobKilled, Stopped
+from services.panda.pilot.errors import Code, Stopped
 from services.panda.pilot.job import Job
 from services.panda.pilot.patience import Patience, Stop
 from services.panda.pilot.processes import kill_marked
@@ -89,12 +89,7 @@ class Pilot:
         attempt = Attempt(
             job, place, self._settings, self._server, self._catalogue, self._stop, self._patience
         )
-        try:
-            report = attempt.run()
-        except JobKilled:
-            log.info("job %d: killed by PanDA", job.panda_id)
-            self._discard(job)
-            return
+        report = attempt.run()
         place.keep_final(report)
         log.info("job %d: %s %s", job.panda_id, report["job_status"], reason_of(report))
         self._deliver(job, report)
@@ -109,24 +104,31 @@ class Pilot:
                 self._discard(job)
 
     def _recover(self, place: JobDirectory) -> None:
-        """End a job whose pilot has died: send its last report, or say that it is lost so that it is tried again soon."""
-        kill_marked(payload.mark_of(place.path))
-        described = place.job
-        if described is not None:
-            job = Job.of(described)
-            log.info("job %d: left by a pilot that died", job.panda_id)
-            try:
-                if (final := place.final) is not None:
-                    self._deliver(job, final)
-                else:
-                    lost = {"pilot_error_code": int(Code.LOST), "pilot_error_diag": "the pilot was killed"}
-                    report = {**header(job, self._settings), "job_status": "failed", **lost}
-                    self._patience.until_answered(lambda: self._server.update(report))
-                    self._discard(job)
-            except Stopped:
-                place.release()
-                raise
+        """End a job whose pilot has died, and remove its directory."""
+        try:
+            kill_marked(payload.mark_of(place.path))
+            described = place.job
+            if described is not None:
+                self._end(Job.of(described), place.final)
+        except Stopped:
+            place.release()
+            raise
+        except (
+            Exception
+        ):  # without its last report PanDA gives the job up by itself; a slot must not be lost to it
+            log.exception("what is in %s is given up", place.path)
         place.remove()
+
+    def _end(self, job: Job, final: dict[str, Any] | None) -> None:
+        """Send the last report of a dead pilot, or say that the job is lost so that it is tried again soon."""
+        log.info("job %d: left by a pilot that died", job.panda_id)
+        if final is not None:
+            self._deliver(job, final)
+            return
+        lost = {"pilot_error_code": int(Code.LOST), "pilot_error_diag": "the pilot was killed"}
+        report = {**header(job, self._settings), "job_status": "failed", **lost}
+        self._patience.until_answered(lambda: self._server.update(report))
+        self._discard(job)
 
     def _discard(self, job: Job) -> None:
         try:

@@ -70,6 +70,7 @@ class FakePanda:
     attempts: dict[int, int] = field(default_factory=dict)
     reports: list[dict[str, Any]] = field(default_factory=list)
     sandboxes: dict[str, bytes] = field(default_factory=lambda: {SANDBOX: packed({"hello.txt": b"hello"})})
+    killed: set[int] = field(default_factory=set)
     faults: list[str] = field(default_factory=list)
     before_update: Callable[[dict[str, Any]], None] | None = None
     after_update: Callable[[dict[str, Any]], None] | None = None
@@ -97,7 +98,7 @@ class FakePanda:
         self.states[job] = "running" if report["job_status"] == "running" else "holding"
         if self.after_update is not None:
             self.after_update(report)
-        return True
+        return job not in self.killed
 
     def status(self, panda_id: int) -> tuple[str, int]:
         self._fault()

@@ -34,6 +34,7 @@ from tests.services.pilot.fakes import (
     output_report,
     packed,
 )
+from tests.services.pilot.processes import gone
 
 CONTENT = b"an STF" * 100
 OUTPUT, LOG = "user.swf.5._000007.out.txt", "user.swf.log.5.000007.log.tgz"
@@ -76,14 +77,6 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(patience, "FIRST_PAUSE", 0.01)
     monkeypatch.setattr(patience, "GRACE_SECONDS", 0.2)
     return World(tmp_path)
-
-
-def gone(pid: int) -> bool:
-    """Whether a process has ended; a zombie has."""
-    try:
-        return "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
-        return True
 
 
 def test_job_is_done_and_its_results_are_stored(world: World) -> None:
@@ -292,15 +285,26 @@ def test_nothing_of_a_payload_outlives_it(world: World, tmp_path: Path) -> None:
 def test_killed_job_ends_at_once_and_leaves_nothing(world: World, tmp_path: Path) -> None:
     def kill(report: dict[str, Any]) -> None:
         if (tmp_path / "b").exists():
-            world.panda.states[7] = "cancelled"
+            world.panda.killed.add(7)
 
     world.panda.before_update = kill
-    last = world.do(described(command=f"PIDS={tmp_path}; {SLEEPER}"))
-    assert last["job_status"] == "running"
+    report = world.do(described(command=f"PIDS={tmp_path}; {SLEEPER}"))
+    assert (report["job_status"], report["pilot_error_code"]) == ("failed", Code.KILLED)
     pids = [int((tmp_path / name).read_text()) for name in "ab"]
     poll(lambda: all(map(gone, pids)))
     assert world.catalogue.registrations == 0
     assert world.directories() == []
+
+
+def test_job_that_is_killed_when_its_results_are_stored_takes_them_back(world: World) -> None:
+    def kill() -> None:
+        world.catalogue.after_register = None
+        world.panda.states[7] = "cancelled"
+        raise Away("the answer is lost")
+
+    world.catalogue.after_register = kill
+    world.do(described(command="echo a > out.txt; sleep 0.2"))
+    assert world.catalogue.outputs == world.catalogue.stored() == set()
 
 
 @pytest.mark.parametrize("state", ["failed", "cancelled", "closed"])
