@@ -25,15 +25,20 @@ from swf_site.cli.supervisor import Supervisor
 
 PERCENTILES = (0.5, 0.95, 0.99)
 
-# Seconds since the DAQ closed the file; the last copy is the slower site's.
-_LATENCIES = """
+# Of each STF, when it came through each stage (Unix time); the last copy is the slower site's, as is the last job.
+_MOMENTS = """
 SELECT
     extract(epoch FROM generated_at)::float8,
     extract(epoch FROM registered_at)::float8,
-    extract(epoch FROM releasable_at)::float8
-FROM stf_stffile JOIN runs_run ON runs_run.id = stf_stffile.run_id
+    extract(epoch FROM releasable_at)::float8,
+    extract(epoch FROM processed.at)::float8
+FROM stf_stffile AS stf JOIN runs_run ON runs_run.id = stf.run_id
+LEFT JOIN LATERAL (
+    SELECT max(done_at) AS at FROM stf_stfprocessing WHERE stf_id = stf.id HAVING bool_and(state = 'done')
+) AS processed ON true
 WHERE run_number = %s ORDER BY sequence
 """
+STAGES = ("generated", "registered", "verified at every site", "processed at its sites")
 
 
 @dataclass(frozen=True)
@@ -128,13 +133,9 @@ def _measure(options: argparse.Namespace, environment: dict[str, str]) -> Result
 def _stages(run_number: int) -> list[Stage]:
     home: Path = default_home()
     with psycopg.connect(compose_environment(home)["DATABASE_URL"]) as connection:
-        rows = connection.execute(_LATENCIES, [run_number]).fetchall()
-    generated, registered, verified = ([row[n] for row in rows] for n in range(3))
-    return [
-        _stage("generated", generated, generated),
-        _stage("registered", registered, generated),
-        _stage("verified at every site", verified, generated),
-    ]
+        rows = connection.execute(_MOMENTS, [run_number]).fetchall()
+    generated = [row[0] for row in rows]
+    return [_stage(name, [row[n] for row in rows], generated) for n, name in enumerate(STAGES)]
 
 
 def _stage(name: str, times: list[float | None], since: list[float]) -> Stage:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import socket
 from pathlib import Path
 
+from services.base import EngineError
 from services.remembered import remember
 
 LOOPBACK = "127.0.0.1"
@@ -25,6 +27,21 @@ def port(home: Path, name: str, preferred: int | None = None) -> int:
         OSError: no free port was found.
     """
     return remember(home / "ports.json", name, lambda: _choose(preferred))
+
+
+def listening(variable: str) -> tuple[str, int] | None:
+    """Host and port that the environment's `variable` names, for a server that others are to reach; None without it.
+
+    Raises:
+        EngineError: it is no `host:port`.
+    """
+    given = os.environ.get(variable)
+    if not given:
+        return None
+    host, _, number = given.rpartition(":")
+    if not host or not number.isdigit():
+        raise EngineError(f"{variable}={given!r} must be host:port, such as 0.0.0.0:8080")
+    return host, int(number)
 
 
 def is_free(number: int) -> bool:

@@ -19,6 +19,14 @@ from services.base import REPOSITORY, Engine, default_home
 from services.ports import port
 from services.registry import CLASSES, engine
 
+_FAMILIES = ("SWF_", "RUCIO_", "ACTIVEMQ_", "PANDA", "OIDC_")
+
+
+def names_an_engine(variable: str) -> bool:
+    """Whether the environment variable says where a testbed or one of its engines is."""
+    return variable.startswith(_FAMILIES) or variable in ("DATABASE_URL", "BROKER_URL")
+
+
 for _kind in CLASSES:
     os.environ.pop(_kind.selected_by, None)
 os.environ.pop("BROKER_URL_FILE", None)

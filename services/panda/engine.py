@@ -12,11 +12,12 @@ from typing import NoReturn
 from services.base import REPOSITORY, Engine, EngineError
 from services.panda.settings import HEARTBEAT_SECONDS, NICKNAME, VO, Settings
 from services.panda.tokens import user_token
-from services.ports import LOOPBACK, is_free, port
+from services.ports import LOOPBACK, is_free, listening, port
 from services.postgres.engine import Postgres
 from services.rucio.engine import Rucio
 
 HEARTBEAT = "SWF_PANDA_HEARTBEAT_SECONDS"
+LISTEN = "SWF_PANDA_LISTEN"
 
 
 class Panda(Engine):
@@ -28,7 +29,7 @@ class Panda(Engine):
     @property
     def port(self) -> int:
         """TCP port of the REST interface."""
-        return port(self.home, self.name)
+        return self._listen()[1]
 
     @property
     def url(self) -> str:
@@ -79,7 +80,7 @@ class Panda(Engine):
         """
         return Settings(
             directory=str(self.directory),
-            host=LOOPBACK,
+            host=self._listen()[0],
             port=self.port,
             database=self._database(),
             heartbeat=_seconds(os.environ.get(HEARTBEAT) or str(HEARTBEAT_SECONDS)),
@@ -94,6 +95,9 @@ class Panda(Engine):
         except (urllib.error.URLError, OSError, ValueError, KeyError) as error:
             return f"no answer from {base}: {getattr(error, 'reason', error)}"
         return reason
+
+    def _listen(self) -> tuple[str, int]:
+        return listening(LISTEN) or (LOOPBACK, port(self.home, self.name))
 
     def _database(self) -> str:
         """A database of its own in the embedded PostgreSQL, else that of `DATABASE_URL` (own schema)."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from services.base import REPOSITORY, Engine, EngineError
-from services.ports import LOOPBACK, is_free, port
+from services.ports import LOOPBACK, is_free, listening, port
 from services.postgres.engine import Postgres
 from services.remembered import password, write_private
 from services.rucio.settings import ACCOUNT, Settings
@@ -109,18 +109,7 @@ class Rucio(Engine):
         return reason
 
     def _listen(self) -> tuple[str, int]:
-        """Host and port of `SWF_RUCIO_LISTEN`, else a loopback port.
-
-        Raises:
-            EngineError: it is no `host:port`.
-        """
-        given = os.environ.get(LISTEN)
-        if not given:
-            return LOOPBACK, port(self.home, self.name)
-        host, _, number = given.rpartition(":")
-        if not host or not number.isdigit():
-            raise EngineError(f"{LISTEN}={given!r} must be host:port, such as 0.0.0.0:8080")
-        return host, int(number)
+        return listening(LISTEN) or (LOOPBACK, port(self.home, self.name))
 
     def _password(self) -> str:
         """The generated one; where others are to log in, who cannot read it here, `RUCIO_PASSWORD`.

@@ -29,7 +29,7 @@ INTERRUPTED = 130
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 app = typer.Typer(
-    help="The SWF testbed on one machine: from the DAQ exit buffer to verified copies at both sites.",
+    help="The SWF testbed on one machine: from the DAQ exit buffer to verified and processed copies at both sites.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -73,7 +73,7 @@ def init(
 
 @app.command("start-local")
 def start_local(bus: BusChoice = None) -> None:
-    """Start what is not running: PostgreSQL, the bus, Rucio, xrootd, the web server, the relay, the agents."""
+    """Start what is not running: the engines (database, bus, Rucio, xrootd, PanDA, pilots), web server, relay, agents."""
     home = current_home()
     _start(home, bus)
     _say_where(home)

@@ -21,10 +21,10 @@ from swf_site.cli.steps import Step, Watcher, run_steps
 from swf_site.cli.supervisor import ProcessState, Supervisor
 
 # The testbed's own programs, in start order; the engines' come before them.
-AGENTS = ("daqsim", "data")
+AGENTS = ("daqsim", "data", "processing")
 PROGRAMS = ("web", "relay", *AGENTS)
-# Engines start at once, unless they keep their data in another one.
-ENGINE_AFTER = {"rucio": ("postgres",)}
+# Engines start at once, unless they keep their data in another one, or have nothing to do without it.
+ENGINE_AFTER = {"rucio": ("postgres",), "panda": ("postgres",), "pilots": ("panda",)}
 START_SECONDS = 60.0
 POLL_SECONDS = 0.1
 LOG_LINES = 20

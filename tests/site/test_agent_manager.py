@@ -18,12 +18,11 @@ from services.activemq import address
 from services.activemq.engine import ActiveMQ
 from services.base import Engine
 from services.ports import port
-from tests.engines import require
+from tests.engines import names_an_engine, require
 from tests.remote import ManagerProcess, Operator
 
 pytestmark = [pytest.mark.services, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
-FOREIGN = ("DATABASE_URL", "BROKER_URL")
 stomp.register()
 Manage = Callable[..., ManagerProcess]
 
@@ -45,11 +44,7 @@ def manage(home: Path, user: str, tmp_path: Path) -> Iterator[Manage]:
     started: list[ManagerProcess] = []
 
     def start(broker: Engine, whose: str = user) -> ManagerProcess:
-        variables = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("SWF_", "RUCIO_", "ACTIVEMQ_")) and name not in FOREIGN
-        }
+        variables = {name: value for name, value in os.environ.items() if not names_an_engine(name)}
         variables |= {**broker.environment(), "SWF_HOME": str(home)}
         started.append(ManagerProcess(variables, whose, tmp_path / f"manager-{len(started)}.log"))
         return started[-1]

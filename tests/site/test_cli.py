@@ -17,22 +17,23 @@ import pytest
 
 from services.base import REPOSITORY
 from services.bus import chosen_bus
+from services.registry import CLASSES
 from swf_site.cli import main, processes, system
 from swf_site.cli.demo import RunRequest, summary
 from swf_site.cli.errors import CommandError
 from swf_site.cli.home import Home
 from swf_site.cli.steps import Step, run_steps
 from swf_site.cli.supervisor import Supervisor
+from tests.engines import names_an_engine
 
 SECONDS = 20.0
-FOREIGN = ("DATABASE_URL", "BROKER_URL")
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     """The state directory of the commands in this test, with engines of its own."""
     for name in list(os.environ):
-        if name.startswith(("SWF_", "RUCIO_", "ACTIVEMQ_")) or name in FOREIGN:
+        if names_an_engine(name):
             monkeypatch.delenv(name)
     monkeypatch.setenv("SWF_HOME", str(tmp_path / "home"))
     return Home(tmp_path / "home")
@@ -210,7 +211,7 @@ def test_a_failed_step_gives_up_the_others() -> None:
 
 def test_supervisor_knows_every_program_and_starts_none_by_itself(supervisor: Supervisor) -> None:
     states = supervisor.states()
-    assert {*system.PROGRAMS, "postgres", "activemq", "rabbitmq", "rucio", "xrootd"} == set(states)
+    assert {*system.PROGRAMS, *(kind.name for kind in CLASSES)} == set(states)
     assert {state.state for state in states.values()} == {"STOPPED"}
 
 

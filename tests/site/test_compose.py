@@ -19,6 +19,7 @@ from services.registry import compose_environment
 from services.remembered import change
 from swf_site.cli import compose, main
 from swf_site.cli.home import Home
+from tests.engines import names_an_engine
 
 COMPOSE = REPOSITORY / "docker-compose.yml"
 # Supervisor's programs that containers do without: the other bus, and copies by XRootD.
@@ -66,7 +67,7 @@ def test_each_has_the_same_variables(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in list(os.environ):
-        if name.startswith(("SWF_", "RUCIO_", "ACTIVEMQ_")) or name in ("DATABASE_URL", "BROKER_URL"):
+        if names_an_engine(name):
             monkeypatch.delenv(name)
     monkeypatch.setenv("SWF_TRANSFER", "posix")
     change(tmp_path / CHOICES, "bus", Bus.ACTIVEMQ)
@@ -77,7 +78,7 @@ def test_each_has_the_same_variables(
         given = dict(one["environment"])
         process = programs[f"program:{name}"].get("environment", "").partition("=")[2].strip('"')
         assert given.pop("SWF_PROCESS", "") == process
-        assert set(given) - {"SWF_RUCIO_LISTEN"} == expected
+        assert set(given) - {"SWF_RUCIO_LISTEN", "SWF_PANDA_LISTEN"} == expected
     assert set(services[compose.PREPARATION]["environment"]) == expected
 
 

@@ -14,13 +14,14 @@ import pytest
 from swf_site.cli import main
 from swf_site.cli.control import Controller, NotJsonError, Request, parse
 from swf_site.cli.home import Home
+from tests.engines import names_an_engine
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     """A state directory in which nothing runs."""
     for name in list(os.environ):
-        if name.startswith(("SWF_", "RUCIO_", "ACTIVEMQ_")) or name in ("DATABASE_URL", "BROKER_URL"):
+        if names_an_engine(name):
             monkeypatch.delenv(name)
     monkeypatch.setenv("SWF_HOME", str(tmp_path))
     return Home(tmp_path)

@@ -13,12 +13,12 @@ import pytest
 
 from services.base import REPOSITORY
 from services.bus import BROKERS, Bus
+from tests.engines import names_an_engine
 
 from .testbed import Testbed
 
 # What the tests' own engines put into this process's environment must not reach the testbed under test.
-FOREIGN = ("DATABASE_URL", "BROKER_URL", "SECRET_KEY", "DJANGO_SETTINGS_MODULE", "SWF_E0_BUFFER")
-FOREIGN_FAMILIES = ("RUCIO_", "ACTIVEMQ_")
+FOREIGN = ("SECRET_KEY", "DJANGO_SETTINGS_MODULE")
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +34,7 @@ def testbed(request: pytest.FixtureRequest) -> Iterator[Testbed]:
     environment = {
         name: value
         for name, value in os.environ.items()
-        if name not in FOREIGN and not name.startswith(FOREIGN_FAMILIES)
+        if name not in FOREIGN and (name == "SWF_RUCIO_PYTHON" or not names_an_engine(name))
     }
     environment |= {"SWF_HOME": str(home), "SWF_TRANSFER": "posix"}
     command = [str(REPOSITORY / "swf-testbed")]

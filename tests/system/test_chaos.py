@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 SEED = 20261122
 KILLS = 30
-VICTIMS = ("activemq", "data", "daqsim", "relay")
+VICTIMS = ("activemq", "data", "daqsim", "processing", "relay")
 # Beside the run of our own: as many messages of another DAQ, each of which is a task of the data agent.
 STFS, FOREIGN_STFS, FOREIGN_RUN = 200, 2000, 500_000
 OUTAGE_SECONDS = 20
@@ -95,7 +95,8 @@ def test_nothing_is_lost_or_doubled_whatever_is_killed(testbed: Testbed) -> None
     producer = Producer(testbed)
     producer.start()
     run = testbed.start_run(
-        "--workflow", "demo", "--stf-count", str(STFS), "--stf-size", "50000", "--stf-interval", "0.3"
+        *("--workflow", "demo", "--stf-count", str(STFS), "--stf-size", "50000", "--stf-interval", "0.3"),
+        *("--set", 'processing.policy="none"'),  # this is about the bus; test_faults.py kills jobs, too
     )
     kills = _kill_at_random(testbed)
     assert producer.sent > FOREIGN_STFS / 10, "the kills were over before anything was sent"
@@ -141,7 +142,7 @@ def test_a_broker_that_stays_away_is_named_and_loses_nothing(testbed: Testbed) -
     waiting = "SELECT count(*) FROM agents_systemagent WHERE status = 'WARNING' AND description LIKE %s"
     wait_until(
         lambda: (
-            _count(testbed, waiting, "bus: no connection to stomp://%") == 2
+            _count(testbed, waiting, "bus: no connection to stomp://%") == 3
             and _count(testbed, waiting, "publish: the broker does not take messages%") == 1
         ),
         seconds=40,
@@ -154,7 +155,7 @@ def test_a_broker_that_stays_away_is_named_and_loses_nothing(testbed: Testbed) -
     behind = "SELECT max(position) - (SELECT position FROM runs_journalcursor WHERE follower = 'bus') FROM runs_journalentry"
     wait_until(lambda: _count(testbed, behind) == 0, seconds=30, what="the backlog has gone out")
     wait_until(
-        lambda: _count(testbed, "SELECT count(*) FROM agents_systemagent WHERE status = 'OK'") == 3,
+        lambda: _count(testbed, "SELECT count(*) FROM agents_systemagent WHERE status = 'OK'") == 4,
         seconds=30,
         what="nobody waits any more",
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections import Counter
 from collections.abc import Callable
 
@@ -22,7 +24,7 @@ pytestmark = [
 ]
 
 STFS = 100
-VICTIMS = ("daqsim", "data", "relay", "web", "rucio", "postgres")
+VICTIMS = ("daqsim", "data", "processing", "relay", "web", "rucio", "panda", "pilots", "postgres")
 # The broker, where the bus has one of its own.
 BROKER_PROGRAMS = {kind.name for kind in BROKERS.values()}
 # What must have been handed on after a restart, as a growing number.
@@ -31,6 +33,8 @@ PROGRESS = {
     "data": "SELECT count(*) FROM runs_journalentry WHERE kind = 'stf_ready'",
     "relay": "SELECT position FROM runs_journalcursor WHERE follower = 'bus'",
     "rucio": "SELECT count(*) FROM stf_replica WHERE state = 'verified'",
+    **dict.fromkeys(("processing", "panda"), "SELECT count(*) FROM stf_processingjob"),
+    "pilots": "SELECT count(*) FROM stf_stfprocessing WHERE state = 'done'",
     "postgres": "SELECT count(*) FROM runs_journalentry WHERE kind = 'stf_ready'",
     **dict.fromkeys(BROKER_PROGRAMS, "SELECT position FROM runs_journalcursor WHERE follower = 'bus'"),
 }
@@ -48,7 +52,7 @@ def _kill_and_see_it_go_on(testbed: Testbed, victim: str) -> None:
     wait_until(
         lambda: testbed.restarted(victim, killed), seconds=RESTART_SECONDS, what=f"{victim} is running again"
     )
-    if victim in {"rucio", *BROKER_PROGRAMS}:
+    if victim in {"rucio", "panda", *BROKER_PROGRAMS}:
         wait_until(
             lambda: engine(victim, testbed.home).ready() is None,
             seconds=RESTART_SECONDS,
@@ -76,6 +80,9 @@ def test_a_run_survives_the_kill_of_every_process(testbed: Testbed) -> None:
     for victim in (*VICTIMS, *(name for name in BROKER_PROGRAMS if name == testbed.bus)):
         _kill_and_see_it_go_on(testbed, victim)
 
+    for kind in ("pilot", "payload"):
+        _kill_in_mid_job(testbed, kind)
+
     wait_until(lambda: testbed.lifecycle(run) == "closed", seconds=180, what="the run is closed")
     wait_until(
         lambda: _number(testbed, _released(run)) == STFS,
@@ -94,12 +101,29 @@ def test_a_run_survives_the_kill_of_every_process(testbed: Testbed) -> None:
         "stf_replicated": 2 * STFS,
         "stf_releasable": STFS,
         "stf_released": STFS,
+        "stf_processed": STFS,
         "run_closed": 1,
     }
     assert witness.unsafe == {}
     assert len(witness.gone) == STFS
     _assert_rucio_has_each_once(testbed, run)
     _assert_sites_have_the_bytes(testbed, run)
+    _assert_one_output_of_each_kind(testbed, run)
+
+
+def _kill_in_mid_job(testbed: Testbed, kind: str) -> None:
+    """SIGKILL a pilot whose payload runs, or the payload."""
+
+    def one() -> bool:
+        words = {"pilot": ("services.panda.pilot",), "payload": ("payloads.stf_summary",)}
+        if not testbed.pids(*words["payload"]):
+            return False
+        for pid in testbed.pids(*words[kind])[-1:]:
+            os.kill(pid, signal.SIGKILL)
+            return True
+        return False
+
+    wait_until(one, seconds=30, what=f"a {kind} is killed in the middle of a job")
 
 
 def _verified(run: int) -> str:
@@ -128,15 +152,19 @@ def _journal_counts(testbed: Testbed, run: int) -> dict[str, int]:
     return dict(Counter(kind for kind, _, _ in entries))
 
 
-def _assert_rucio_has_each_once(testbed: Testbed, run: int) -> None:
+def _rucio(testbed: Testbed) -> Client:
     login = engine("rucio", testbed.home).environment()
-    client = Client(
+    return Client(
         rucio_host=login["RUCIO_HOST"],
         auth_host=login["RUCIO_AUTH_HOST"],
         account=login["RUCIO_ACCOUNT"],
         auth_type="userpass",
         creds={"username": login["RUCIO_USERNAME"], "password": login["RUCIO_PASSWORD"]},
     )
+
+
+def _assert_rucio_has_each_once(testbed: Testbed, run: int) -> None:
+    client = _rucio(testbed)
     dataset = f"swf.{run}.run"
     names = [did["name"] for did in client.list_content("group.daq", dataset)]
     assert sorted(names) == [f"swf.{run}.{n:06d}.stf" for n in range(1, STFS + 1)]
@@ -160,3 +188,25 @@ def _assert_sites_have_the_bytes(testbed: Testbed, run: int) -> None:
     for name, checksum in announced:
         for rse in ("E1_BNL", "E1_JLAB"):
             assert adler32_file(site_copy(testbed.storage, rse, name)) == checksum, (rse, name)
+
+
+def _assert_one_output_of_each_kind(testbed: Testbed, run: int) -> None:
+    """What Rucio has in the output datasets, and the sites on their disks: of every STF one file of each kind."""
+    outputs = testbed.rows(
+        "SELECT DISTINCT output.scope, output.dataset FROM stf_processingoutput AS output "
+        "JOIN stf_processingjob AS job ON job.id = output.job_id JOIN stf_processingtask AS task "
+        "ON task.id = job.task_id JOIN runs_run AS run ON run.id = task.run_id WHERE run_number = %s",
+        run,
+    )
+    client = _rucio(testbed)
+    kinds: Counter[str] = Counter()
+    for scope, dataset in outputs:
+        for replica in client.list_replicas(
+            [{"scope": scope, "name": dataset.rstrip("/").partition(":")[2] or dataset.rstrip("/")}],
+            sort="random",
+        ):
+            [(rse, _)] = replica["rses"].items()
+            copy = site_copy(testbed.storage, rse, replica["name"], replica["scope"])
+            assert adler32_file(copy) == replica["adler32"], copy
+            kinds[".".join(replica["name"].split(".")[-2:])] += 1
+    assert {kind: kinds[kind] for kind in ("stf.root", "stf.json")} == {"stf.root": STFS, "stf.json": STFS}

@@ -90,6 +90,19 @@ class Testbed:
         os.kill(pid, signal.SIGKILL)
         return pid
 
+    def pids(self, *words: str) -> list[int]:
+        """The processes of this testbed whose command line has all these words."""
+        found = []
+        for directory in Path("/proc").glob("[0-9]*"):
+            try:
+                command = (directory / "cmdline").read_bytes().decode().split("\0")
+                home = f"SWF_HOME={self.home}" in (directory / "environ").read_bytes().decode().split("\0")
+            except (OSError, UnicodeDecodeError):
+                continue
+            if home and all(word in command for word in words):
+                found.append(int(directory.name))
+        return found
+
     def is_running(self, program: str) -> bool:
         """Whether supervisor takes it for running."""
         return self._supervisor.state(program).state == "RUNNING"

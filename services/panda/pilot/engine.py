@@ -55,7 +55,9 @@ class Pilots(Engine):
         """
         logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO, stream=sys.stderr)
         rucio, panda = Rucio(self.home), Panda(self.home)
-        environment = {**os.environ, "SWF_HOME": str(self.home), **panda.environment()}
+        environment = {**os.environ, "SWF_HOME": str(self.home)}
+        if panda.embedded():
+            environment |= panda.environment()
         if rucio.embedded():
             environment |= rucio.environment()
         supervise(self.directory, self.slots(), environment)

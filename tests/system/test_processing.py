@@ -1,0 +1,115 @@
+"""A run in which a site goes down half-way, and one under the brake: every STF is processed once, or waits and says why."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from .testbed import Testbed, wait_until
+
+pytestmark = [pytest.mark.services, pytest.mark.timeout(420)]
+
+STFS = 30
+OF_RUN = "run_id = (SELECT id FROM runs_run WHERE run_number = %s)"
+
+
+def _counts(testbed: Testbed, run: int) -> dict[tuple[str, str], int]:
+    """STFs by site and state of their processing."""
+    rows = testbed.rows(
+        f"SELECT site, state, count(*) FROM stf_stfprocessing WHERE {OF_RUN} GROUP BY site, state", run
+    )
+    return {(site, state): count for site, state, count in rows}
+
+
+def _done(testbed: Testbed, run: int) -> int:
+    return sum(count for (_, state), count in _counts(testbed, run).items() if state == "done")
+
+
+def _command(testbed: Testbed, *arguments: str) -> None:
+    done = testbed.manage("processing", *arguments)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_site_that_goes_down_hands_its_stfs_over_and_gets_new_ones_when_it_is_back(
+    testbed: Testbed,
+) -> None:
+    run = testbed.start_run("--stf-count", str(STFS), "--stf-size", "100000", "--stf-interval", "0.7")
+    wait_until(
+        lambda: _counts(testbed, run).get(("E1_JLAB", "done"), 0) >= 2,
+        seconds=60,
+        what="E1_JLAB has processed something",
+    )
+    _command(testbed, "site", "down", "E1_JLAB", "--reason", "power cut")
+    wait_until(
+        lambda: not {("E1_JLAB", state) for state in ("waiting", "queued")} & _counts(testbed, run).keys(),
+        seconds=60,
+        what="nothing waits at E1_JLAB",
+    )
+    [(moved,)] = testbed.rows(
+        f"SELECT count(*) FROM stf_stfprocessing WHERE {OF_RUN} AND site <> chosen_site", run
+    )
+    before = _counts(testbed, run)[("E1_BNL", "done")]
+    wait_until(
+        lambda: _counts(testbed, run)[("E1_BNL", "done")] > before + 2, seconds=60, what="E1_BNL goes on"
+    )
+    _command(testbed, "site", "up", "E1_JLAB")
+    wait_until(lambda: testbed.lifecycle(run) == "closed", seconds=180, what="the run is closed")
+
+    assert _done(testbed, run) == STFS
+    assert moved > 0
+    [(jobs,)] = testbed.rows(
+        "SELECT count(*) FROM stf_processingjob JOIN stf_processingtask AS task ON task.id = task_id "
+        f"WHERE {OF_RUN} AND stf_processingjob.status = 'finished'",
+        run,
+    )
+    assert jobs == STFS
+
+
+def test_the_brake_stops_everything_until_it_is_released(testbed: Testbed) -> None:
+    run = testbed.start_run("--workflow", "fast", "--stf-count", str(STFS))
+    wait_until(lambda: _done(testbed, run) > 0, seconds=60, what="the first STF is processed")
+    _command(testbed, "brake", "on", "--run", str(run), "--cancel", "--reason", "wrong calibration")
+    open_jobs = (
+        "SELECT count(*) FROM stf_processingjob JOIN stf_processingtask AS task ON task.id = task_id "
+        f"WHERE {OF_RUN} AND ended_at IS NULL"
+    )
+    wait_until(lambda: testbed.rows(open_jobs, run) == [(0,)], seconds=60, what="no job is left")
+    done, jobs = _done(testbed, run), testbed.rows("SELECT max(panda_id) FROM stf_processingjob")
+    wait_until(
+        lambda: (
+            testbed.rows(
+                f"SELECT count(*) FROM stf_replica JOIN stf_stffile AS stf ON stf.id = stf_id "
+                f"WHERE {OF_RUN} AND stf_replica.state = 'verified'",
+                run,
+            )
+            == [(2 * STFS,)]
+        ),
+        seconds=60,
+        what="archiving goes on",
+    )
+    assert (_done(testbed, run), testbed.rows("SELECT max(panda_id) FROM stf_processingjob")) == (done, jobs)
+    status = json.loads(testbed.manage("processing", "status", "--json").stdout)
+    assert "wrong calibration" in json.dumps(status)
+
+    _command(testbed, "brake", "off", "--run", str(run))
+    wait_until(lambda: testbed.lifecycle(run) == "closed", seconds=180, what="the run is closed")
+    assert _done(testbed, run) == STFS
+
+
+def test_archiving_goes_on_without_panda(testbed: Testbed) -> None:
+    testbed.stop("panda")
+    try:
+        run = testbed.start_run("--workflow", "fast", "--stf-count", str(STFS))
+        released = f"SELECT count(*) FROM stf_stffile WHERE {OF_RUN} AND buffer = 'released'"
+        wait_until(lambda: testbed.rows(released, run) == [(STFS,)], seconds=60, what="the buffer is empty")
+        waiting = "SELECT description FROM agents_systemagent WHERE instance_name = 'processing'"
+        wait_until(
+            lambda: "PanDA" in testbed.rows(waiting)[0][0],
+            seconds=30,
+            what="the agent says what it waits for",
+        )
+    finally:
+        testbed.start("panda")
+    wait_until(lambda: testbed.lifecycle(run) == "closed", seconds=180, what="the run is closed")
+    assert _done(testbed, run) == STFS
