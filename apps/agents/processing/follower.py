@@ -11,16 +11,15 @@ from apps.runs.errors import RetryableError
 from apps.stf import selectors, services
 from apps.stf.choices import FINAL_TASK, RELOADABLE_TASK, TaskCommand
 from apps.stf.models import ProcessingTask, StfProcessing
-from apps.stf.services import JobReport, OutputReport, TaskReport, processing_parameters
+from apps.stf.services import TaskReport, processing_parameters
 
-from .panda import MOST_JOBS, FileFacts, JobFacts, Panda, RefusedByPanda
+from .jobs import JobWatch
+from .panda import Panda, RefusedByPanda
 
 # PanDA sets the time of a task's change an hour back when it wants to look at it at once.
 OVERLAP = timedelta(minutes=90)
 # PanDA needs a moment to carry out what it was told: until then it still calls the task ended.
 TAKE_UP = timedelta(seconds=30)
-# So long PanDA may take to take up a task that it was given.
-UNKNOWN_FOR = timedelta(minutes=5)
 # Of these states PanDA says why.
 EXPLAINED = frozenset({"pending", "tobroken", "broken", "failed", "exhausted", "aborted", "throttled"})
 
@@ -30,6 +29,7 @@ class Follower:
 
     def __init__(self, panda: Panda) -> None:
         self._panda = panda
+        self._jobs = JobWatch(panda)
         self._asked_at: datetime | None = None
 
     def step(self) -> bool:
@@ -44,9 +44,11 @@ class Follower:
             return False
         refusals = []
         self._follow_tasks(tasks)
-        for task in selectors.tasks_to_follow():
+        tasks = selectors.tasks_to_follow()
+        self._jobs.keep(tasks)
+        for task in tasks:
             try:
-                look_at_jobs(self._panda, task)
+                self._jobs.look(task)
                 self._look_after_stuck(task)
             except RefusedByPanda as refusal:
                 refusals.append(f"{task}: PanDA refuses: {refusal}")
@@ -92,29 +94,6 @@ class Follower:
             self._panda.reload_input(task.jedi_task_id or 0)
 
 
-def look_at_jobs(panda: Panda, task: ProcessingTask) -> None:
-    """Hear of all new jobs of a task, and of those that have not ended.
-
-    Raises:
-        RetryableError, RefusedByPanda: PanDA is away, or refuses.
-    """
-    ids = panda.job_ids(task.jedi_task_id or 0)
-    if ids is None:
-        _note_unknown(task)
-        return
-    still_open, ended = selectors.known_jobs(task)
-    wanted = sorted((set(ids) | still_open) - ended)
-    for first in range(0, len(wanted), MOST_JOBS):
-        jobs = panda.jobs(wanted[first : first + MOST_JOBS])
-        services.apply_job_reports(task, [_job_report(task, job) for job in jobs])
-
-
-def _note_unknown(task: ProcessingTask) -> None:
-    if task.submitted_at and timezone.now() > task.submitted_at + UNKNOWN_FOR:
-        why = f"PanDA does not know task {task.jedi_task_id}, which it was given at {task.submitted_at:%H:%M:%S}"
-        services.apply_task_reports([TaskReport(task.jedi_task_id or 0, task.status, why)])
-
-
 def _is_taken_up(task: ProcessingTask) -> bool:
     """Whether PanDA is about to look at the task's input again, or was told to only now."""
     if task.command not in (TaskCommand.RETRY, TaskCommand.RELOAD):
@@ -149,19 +128,3 @@ def _by_whom(task: ProcessingTask) -> str:
         return ""
     reason = f": {task.command_reason}" if task.command_reason else ""
     return f", by a {task.command} of {task.command_by}{reason}"
-
-
-def _job_report(task: ProcessingTask, job: JobFacts) -> JobReport:
-    return JobReport(
-        panda_id=job.panda_id,
-        status=job.status,
-        attempt_nr=job.attempt_nr,
-        created_at=job.created_at,
-        inputs=tuple(file.name for file in job.files if file.kind == "input"),
-        outputs=tuple(_output(task, file) for file in job.files if file.kind == "output"),
-        reason=job.reason,
-    )
-
-
-def _output(task: ProcessingTask, file: FileFacts) -> OutputReport:
-    return OutputReport(file.scope, file.name, file.dataset, task.site, file.size_bytes, file.checksum)

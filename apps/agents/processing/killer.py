@@ -16,7 +16,7 @@ from apps.runs.errors import RetryableError
 from apps.stf import selectors, services
 from apps.stf.models import ProcessingTask, StfProcessing
 
-from .follower import look_at_jobs
+from .jobs import JobWatch
 from .panda import MOST_JOBS, Panda, RefusedByPanda
 
 # PanDA's words for a file that was in its input and is there no more, or of which it makes no job for another reason.
@@ -30,6 +30,7 @@ class Killer:
 
     def __init__(self, panda: Panda) -> None:
         self._panda = panda
+        self._jobs = JobWatch(panda)
 
     def step(self) -> bool:
         """Kill what is to be killed, then ask PanDA of what it was made to let go.
@@ -38,6 +39,7 @@ class Killer:
             RetryableError: PanDA is away, or refuses what is asked of some tasks.
         """
         refusals = []
+        self._jobs.keep(selectors.tasks_to_follow())
         try:
             self._kill()
         except RefusedByPanda as refusal:
@@ -71,7 +73,7 @@ class Killer:
         states = self._panda.input_states(task.jedi_task_id)
         let_go = [one.pk for one in those if _has_let_go(one, states.get(one.stf.stf_filename))]
         if let_go:
-            look_at_jobs(self._panda, task)
+            self._jobs.look(task)
             services.mark_cleared(let_go, before=asked_at)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -25,6 +25,7 @@ from ..models import (
     ProcessingOutput,
     ProcessingSite,
     ProcessingTask,
+    StfFile,
     StfProcessing,
 )
 
@@ -140,25 +141,26 @@ def inputs_to_close() -> list[ProcessingTask]:
     held, so nothing will have to move.
     """
     now = holds()
-    registered = Count("run__stf_files", filter=Q(run__stf_files__registration=Registration.REGISTERED))
     unsettled = (
         StfProcessing.objects.filter(run=OuterRef("run"))
         .exclude(state__in=_ENDED)
         .filter(Q(attached_at__isnull=True) | now.held())
     )
-    tasks = (
-        ProcessingTask.objects.filter(is_open=True, run__expected_stf_count__isnull=False)
+    tasks = [
+        task
+        for task in ProcessingTask.objects.filter(is_open=True, run__expected_stf_count__isnull=False)
         .exclude(Exists(unsettled))
         .select_related("run__decision_box")
-        .alias(registered=registered)
-        .filter(registered__gte=F("run__expected_stf_count"))
         .order_by("pk")
-    )
-    return [
-        task
-        for task in tasks
         if not now.brake_of(task.run_id) and now.down.keys().isdisjoint(task.run.decision_box.sites)
     ]
+    registered: dict[int, int] = dict(
+        StfFile.objects.filter(run__in={task.run_id for task in tasks}, registration=Registration.REGISTERED)
+        .values_list("run_id")
+        .annotate(Count("pk"))
+        .order_by()
+    )
+    return [task for task in tasks if registered.get(task.run_id, 0) >= (task.run.expected_stf_count or 0)]
 
 
 def outputs_to_verify(*, limit: int, after: int = 0) -> list[ProcessingOutput]:
@@ -209,10 +211,15 @@ def submitted_tasks() -> QuerySet[ProcessingTask]:
     return ProcessingTask.objects.filter(jedi_task_id__isnull=False)
 
 
-def known_jobs(task: ProcessingTask) -> tuple[set[int], set[int]]:
-    """The PandaIDs of a task that are known here: those of open jobs, and of jobs that have ended."""
-    rows = list(task.jobs.values_list("panda_id", "ended_at"))
-    return {pid for pid, ended in rows if ended is None}, {pid for pid, ended in rows if ended is not None}
+def open_jobs(task: ProcessingTask) -> set[int]:
+    """The PandaIDs of the jobs of a task that have not ended."""
+    return set(task.jobs.filter(ended_at__isnull=True).values_list("panda_id", flat=True))
+
+
+def ended_jobs(task: ProcessingTask, panda_ids: Collection[int]) -> set[int]:
+    """Those of these jobs of a task that are known to have ended."""
+    ended = task.jobs.filter(panda_id__in=list(panda_ids), ended_at__isnull=False)
+    return set(ended.values_list("panda_id", flat=True)) if panda_ids else set()
 
 
 def stuck_processings(task: ProcessingTask) -> list[StfProcessing]:

@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from django.db.models import Max, Prefetch
+from django.db.models import Max, Prefetch, Q
 from django.utils import timezone
 
 from apps.runs import services as runs_services
@@ -70,16 +70,12 @@ def _prove(run: Run, *, expected: int) -> CloseoutProof:
     unverified = Prefetch(
         "replicas", Replica.objects.exclude(state=ReplicaState.VERIFIED), to_attr="unverified"
     )
-    registered = 0
-    present: set[int] = set()
     missing: list[Missing] = []
     # Everything that is not wholly safe is looked at one by one; the safe ones are only counted.
-    safe = StfFile.objects.filter(
-        run=run, registration=Registration.REGISTERED, sequence__lte=expected
-    ).exclude(buffer=BufferState.HELD)
-    present.update(safe.values_list("sequence", flat=True))
-    registered += len(present)
-    for stf in run.stf_files.exclude(sequence__in=present).prefetch_related(unverified):
+    safe = Q(registration=Registration.REGISTERED, sequence__lte=expected) & ~Q(buffer=BufferState.HELD)
+    present = set(run.stf_files.filter(safe).values_list("sequence", flat=True))
+    registered = len(present)
+    for stf in run.stf_files.exclude(safe).prefetch_related(unverified):
         present.add(stf.sequence)
         registered += stf.registration == Registration.REGISTERED
         if found := _what_is_wrong(stf, expected):

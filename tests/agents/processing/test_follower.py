@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from apps.agents.processing import follower as module
+from apps.agents.processing import jobs as module
 from apps.runs.errors import RetryableError
 from apps.stf import selectors, services
 from apps.stf.choices import TaskCommand
