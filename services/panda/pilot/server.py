@@ -87,6 +87,7 @@ class PandaServer:
         try:
             return self._open(urllib.request.Request(url))  # noqa: S310 - the server says where
         except urllib.error.HTTPError as error:
+            error.close()
             if error.code == NOT_FOUND:
                 raise JobFailed(f"the sandbox is not there: {url}", Code.SANDBOX) from error
             raise Away(f"{url} answers {error.code}") from error
@@ -103,7 +104,8 @@ class PandaServer:
         try:
             answer: dict[str, Any] = json.loads(self._open(request))
         except urllib.error.HTTPError as error:
-            text = error.read().decode(errors="replace").strip()
+            with error:
+                text = error.read().decode(errors="replace").strip()
             raise Away(f"PanDA refuses {method.partition('?')[0]}: {text[:LONGEST_REASON]}") from error
         except ValueError as error:
             raise Away(f"PanDA does not answer in JSON: {error}") from error
