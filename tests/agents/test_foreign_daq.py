@@ -22,6 +22,7 @@ from tests.agents.catalogue import lifecycle, settle
 from tests.agents.foreign_daq import ForeignDaq
 from tests.factories import a_run, kinds
 from tests.fakes.rucio import FakeRucio
+from tests.processing import JLAB, attach, process
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("exit_buffer")]
 
@@ -45,15 +46,19 @@ def a_foreign_run(run_id: str = "102827") -> tuple[ForeignDaq, list[Delivery]]:
 
 
 @pytest.mark.parametrize("together", [True, False])
-def test_its_run_is_taken_over_registered_and_closed(
+def test_its_run_is_taken_over_registered_processed_and_closed(
     together: bool, registrar: Registrar, rucio: FakeRucio, follower: Follower, closer: Closer
 ) -> None:
     _, messages = a_foreign_run()
     for batch in [messages] if together else [[one] for one in messages]:
         receive_batch(DATA, batch)
     settle(registrar, rucio, follower, closer)
-
     run = Run.objects.get()
+    attach()
+    process(run, [1, 3])
+    process(run, [2], site=JLAB)
+    closer.step()
+
     assert (run.run_number, run.execution.execution_id) == (102827, "stf_datataking-ann-0049")
     assert (run.expected_stf_count, lifecycle(run)) == (3, "closed")
     assert [stf.checksum for stf in run.stf_files.all()] == [
