@@ -49,6 +49,8 @@ class JobDirectory:
 
     def remove(self) -> None:
         """Remove all of it, then release it."""
+        # First what makes it a job: half removed, it must not look like one that was never reported.
+        (self.path / JOB).unlink(missing_ok=True)
         shutil.rmtree(self.path, ignore_errors=True)
         self.release()
 

@@ -96,12 +96,16 @@ class Pilot:
 
     def _deliver(self, job: Job, report: dict[str, Any]) -> None:
         """Have PanDA take the last report. If the job was given up meanwhile, take back what it has stored."""
-        if not self._patience.until_answered(lambda: self._server.update(report)):
-            # So answers PanDA as well when it has had this report before: then the outputs count.
-            status, attempt = self._patience.until_answered(lambda: self._server.status(job.panda_id))
-            if status != FORGOTTEN and (status not in KEPT or attempt != job.attempt):
-                log.info("job %d: is %s meanwhile, its outputs are withdrawn", job.panda_id, status)
-                self._discard(job)
+        alive = self._patience.until_answered(lambda: self._server.update(report))
+        # A job that was reported before is no more alive than one that was given up, but its outputs count.
+        if not alive and not self._is_reported(job):
+            log.info("job %d: was given up meanwhile, its outputs are withdrawn", job.panda_id)
+            self._discard(job)
+
+    def _is_reported(self, job: Job) -> bool:
+        """Whether PanDA has this job's last report, or knows nothing of the job any more."""
+        status, attempt = self._patience.until_answered(lambda: self._server.status(job.panda_id))
+        return status == FORGOTTEN or (status in KEPT and attempt == job.attempt)
 
     def _recover(self, place: JobDirectory) -> None:
         """End a job whose pilot has died, and remove its directory."""
@@ -113,9 +117,8 @@ class Pilot:
         except Stopped:
             place.release()
             raise
-        except (
-            Exception
-        ):  # without its last report PanDA gives the job up by itself; a slot must not be lost to it
+        except Exception:
+            # Without its last report PanDA gives the job up by itself; a slot must not be lost to it.
             log.exception("what is in %s is given up", place.path)
         place.remove()
 
@@ -124,6 +127,8 @@ class Pilot:
         log.info("job %d: left by a pilot that died", job.panda_id)
         if final is not None:
             self._deliver(job, final)
+            return
+        if self._is_reported(job):
             return
         lost = {"pilot_error_code": int(Code.LOST), "pilot_error_diag": "the pilot was killed"}
         report = {**header(job, self._settings), "job_status": "failed", **lost}
