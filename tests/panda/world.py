@@ -18,6 +18,7 @@ from services.base import Engine
 from services.panda.settings import PRODUCTION, VO
 from services.panda.tokens import pilot_token, user_token
 from services.rucio.settings import SCOPE
+from services.storage import E1
 
 DEADLINE_SECONDS = 30.0
 NICKNAME_SCOPE = "user.swf"
@@ -119,8 +120,9 @@ class Run:
         return [f"swf.{self.name}.{number:06d}.stf" for number in range(first, first + count)]
 
     def add(self, names: list[str], *, available: bool = True) -> list[str]:
-        """Register files, at the site or only elsewhere, and attach them."""
-        self.register(names, self.site if available else "E0_BUFFER")
+        """Register files, at the site or only at the other one, and attach them."""
+        other = next(site for site in E1 if site != self.site)
+        self.register(names, self.site if available else other)
         self.attach(names)
         return names
 
@@ -130,9 +132,6 @@ class Run:
             {"scope": SCOPE, "name": one, "bytes": len(one), "adler32": adler32(one.encode())}
             for one in names
         ]
-        for file in files:
-            if rse == "E0_BUFFER":
-                file["pfn"] = f"file://localhost:0/{file['name']}"
         self.rucio.add_replicas(rse, files)
 
     def attach(self, names: list[str]) -> None:

@@ -58,6 +58,19 @@ def main(settings: Settings) -> None:
 
 def make_loops(settings: Settings, database: Database, catalogue: Catalogue) -> list[Loop]:
     """The steps in two threads: what waits for Rucio must not keep the rest from being done."""
+    loops: list[Loop] = []
+
+    def wake() -> None:
+        for loop in loops:
+            loop.wake()
+
+    jedi, ddm = make_steps(settings, database, catalogue)
+    loops += [Loop("jedi", jedi, wake), Loop("ddm", ddm, wake)]
+    return loops
+
+
+def make_steps(settings: Settings, database: Database, catalogue: Catalogue) -> tuple[list[Step], list[Step]]:
+    """The steps that need only the tables, and those that need the catalogue."""
     stager = generate.Stager(database, catalogue)
     watchdog = Watchdog(database, settings.heartbeat)
     jedi = [
@@ -75,18 +88,12 @@ def make_loops(settings: Settings, database: Database, catalogue: Catalogue) -> 
     ddm = [
         Step("refine", lambda: refine.refine_tasks(database, catalogue)),
         Step("feed", feeder.feed, every=ASK_SECONDS),
+        Step("activate new", stager.activate_new),
         Step("activate", stager.activate, every=ASK_SECONDS),
         Step("add", adder.add),
         Step("conclude", lambda: finish.conclude(database, catalogue)),
     ]
-    loops: list[Loop] = []
-
-    def wake() -> None:
-        for loop in loops:
-            loop.wake()
-
-    loops += [Loop("jedi", jedi, wake), Loop("ddm", ddm, wake)]
-    return loops
+    return jedi, ddm
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -85,6 +85,10 @@ class Database:
         """Begin to connect; must be called once, before any transaction."""
         self._pool.open()
 
+    def close(self) -> None:
+        """End all connections."""
+        self._pool.close()
+
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """Everything in the block is committed at its end, or nothing.

@@ -93,7 +93,7 @@ class Method:
             if call.verb == "GET":
                 value = _convert(name, value, parameter)
             _check(name, value, parameter)
-            given[name] = value
+            given[name] = _number(value, parameter)
         return given
 
 
@@ -206,6 +206,16 @@ def _check(name: str, value: Any, parameter: inspect.Parameter) -> None:
     for one in value if isinstance(value, list) else [value]:
         if isinstance(one, int) and abs(one) >= LARGEST:
             raise _WrongArgument(f"Type error: '{name}' is too large for an integer.")
+
+
+def _number(value: Any, parameter: inspect.Parameter) -> Any:
+    """True and false count as numbers for Python, and not for PostgreSQL."""
+    kind = _kinds(parameter.annotation)[0]
+    if kind is int and isinstance(value, bool):
+        return int(value)
+    if kind == list[int] and isinstance(value, list):
+        return [int(one) for one in value]
+    return value
 
 
 def _kinds(annotation: Any) -> tuple[Any, ...]:

@@ -160,6 +160,7 @@ class Stager:
         self._database = database
         self._catalogue = catalogue
         self._last = 0
+        self._newest = 0
 
     def assign(self) -> int:
         """defined -> assigned for jobs with an input from a catalogue, -> activated for the others."""
@@ -174,23 +175,31 @@ class Stager:
             touch(transaction, (job["jeditaskid"] for job in jobs))
         return len(jobs)
 
+    def activate_new(self) -> int:
+        """assigned -> activated for the jobs that have come since the last look: most have their input already."""
+        return self._look(self._newest)
+
     def activate(self) -> int:
         """assigned -> activated, as soon as Rucio has all inputs of the job available at its queue's storage.
 
         The jobs take turns: those that wait long for a copy must not keep the others from being looked at.
         """
+        return self._look(self._last)
+
+    def _look(self, above: int) -> int:
         with self._database.transaction() as transaction:
             rows = transaction.rows(
                 "SELECT jobs.pandaid, jobs.site, jobfiles.scope, jobfiles.lfn FROM jobfiles JOIN"
                 " (SELECT jobs.pandaid, jobs.site FROM jobs JOIN tasks USING (jeditaskid)"
                 "  WHERE jobs.status = 'assigned' AND jobs.pandaid > %s AND tasks.status = ANY(%s)"
                 "  ORDER BY jobs.pandaid LIMIT %s) jobs USING (pandaid) WHERE type = 'input'",
-                [self._last, list(TASK_FED), ASSIGNED_AT_A_TIME],
+                [above, list(TASK_FED), ASSIGNED_AT_A_TIME],
             )
         ids = {row["pandaid"] for row in rows}
+        complete = self._complete(rows)
         self._last = max(ids) if len(ids) == ASSIGNED_AT_A_TIME else 0
-        waiting = ids - self._complete(rows)
-        return self._activate(sorted(ids - waiting))
+        self._newest = max(ids | {self._newest})
+        return self._activate(sorted(complete))
 
     def _complete(self, rows: list[Row]) -> set[int]:
         """Ids of the jobs whose inputs are all available."""

@@ -175,28 +175,16 @@ ASKED = {
     "job/get_status": ["job_ids", "timeout"],
     "pilot/get_job_status": ["job_ids"],
 }
+OPTIONAL = "site jobParameters log noInput pfnList nFiles nEvents maxAttempt nFilesPerJob"
 TASK = st.fixed_dictionaries(
     {
         "taskName": st.just("user.swf.fuzz/") | values,
         "vo": st.just("wlcg"),
         "prodSourceLabel": st.just("fuzz"),
     },
-    optional=dict.fromkeys(
-        (
-            "site",
-            "jobParameters",
-            "log",
-            "noInput",
-            "pfnList",
-            "nFiles",
-            "nEvents",
-            "maxAttempt",
-            "nFilesPerJob",
-        ),
-        values,
-    ),
+    optional=dict.fromkeys(OPTIONAL.split(), values),
 )
-some = settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+some = settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 
 
 def _answered(response: httpx.Response) -> None:
