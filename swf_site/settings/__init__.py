@@ -111,6 +111,8 @@ LOGGING = {
         "rucio": {"level": "CRITICAL"},
         "user": {"level": "CRITICAL"},
         "daphne": {"level": "WARNING"},
+        # A line per call to PanDA otherwise.
+        "httpx": {"level": "WARNING"},
         # Two lines per message otherwise; what became of each is in the inbox.
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},
