@@ -20,19 +20,27 @@ class CopyError(Exception):
     """The copy was not made; nothing is left under the destination's name that was not there before."""
 
 
-def copy_file(source: Path, target: Path, draft: Path, size: int, adler32: str) -> None:
+def copy_file(
+    source: Path,
+    target: Path,
+    draft: Path,
+    size: int,
+    adler32: str,
+    each: Callable[[], None] | None = None,
+) -> None:
     """Copy `source` to `target` by way of `draft`, a free path on the target's file system.
 
     Args:
         size: bytes that the catalogue expects.
         adler32: checksum that the catalogue expects, 8 hexadecimal digits.
+        each: called before each chunk of 4 MiB that is copied or read back; what it raises ends the copy.
 
     Raises:
         CopyError: source missing or altered, destination not writable or different when read back.
     """
     try:
         with _open_source(source) as reader:
-            _write_draft(reader, draft, size, adler32)
+            _write_draft(reader, draft, (size, adler32), each)
         _make_directory(target.parent)
         draft.replace(target)
         _sync_directory(target.parent)
@@ -70,16 +78,18 @@ def compare(fault: str, found: tuple[int, str], expected: tuple[int, str]) -> No
         raise CopyError(f"{fault}: adler32 {found[1]}, expected {expected[1]}")
 
 
-def _write_draft(reader: IO[bytes], draft: Path, size: int, adler32: str) -> None:
+def _write_draft(
+    reader: IO[bytes], draft: Path, expected: tuple[int, str], each: Callable[[], None] | None
+) -> None:
     _make_directory(draft.parent)
     with draft.open("w+b") as writer:
-        compare("source file altered", pump(reader, writer), (size, adler32))
+        compare("source file altered", pump(reader, writer, each), expected)
         writer.flush()
         os.fsync(writer.fileno())
         # What is read back shall come from the disk, not from the memory that was just written.
         os.posix_fadvise(writer.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         writer.seek(0)
-        compare("destination damaged in writing", pump(writer, None), (size, adler32))
+        compare("destination damaged in writing", pump(writer, None, each), expected)
 
 
 def _open_source(source: Path) -> IO[bytes]:

@@ -90,3 +90,26 @@ def test_a_destination_that_cannot_be_written_is_named(copy: Copier, tmp_path: P
     (tmp_path / "site").write_text("in the way")
     with pytest.raises(CopyError, match=r"^destination not written: "):
         copy()
+
+
+class Enough(Exception):
+    """Whoever watches the copy has seen enough."""
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 5, 8])
+def test_a_copy_that_is_watched_can_be_ended_at_each_chunk(
+    source: Path, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
+    monkeypatch.setattr(copying, "CHUNK", len(CONTENT) // 4)
+    seen: list[int] = []
+
+    def watch() -> None:
+        seen.append(1)
+        if len(seen) == chunk:
+            raise Enough
+
+    draft = tmp_path / "draft"
+    with pytest.raises(Enough):
+        copy_file(source, target, draft, len(CONTENT), ADLER32, watch)
+    assert not target.exists()
+    assert not draft.exists()

@@ -91,7 +91,7 @@ class Pilot:
         )
         report = attempt.run()
         place.keep_final(report)
-        log.info("job %d: %s %s", job.panda_id, report["job_status"], reason_of(report))
+        log.info("job %d: %s", job.panda_id, " ".join([report["job_status"], reason_of(report)]).strip())
         self._deliver(job, report)
 
     def _deliver(self, job: Job, report: dict[str, Any]) -> None:

@@ -118,7 +118,7 @@ def store(
         try:
             with result.path.open("rb") as reader:
                 size, adler32 = pump(reader, None, beat)
-            copy_file(result.path, target, draft_of(target), size, adler32)
+            copy_file(result.path, target, draft_of(target), size, adler32, beat)
         except (OSError, CopyError) as error:
             raise JobFailed(f"{result.file.lfn} not stored: {error}", Code.STAGE_OUT) from error
         replicas.append(Replica(target, size, adler32))
