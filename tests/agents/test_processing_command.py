@@ -81,7 +81,7 @@ def test_the_status_is_for_programs_too() -> None:
         run.run_number,
         1,
         1,
-        "submitted",
+        "waiting",
     )
     assert [row["reason"] for row in status["failures"]] == ["payload: exit code 7"]
     assert (status["brakes"], [site["is_down"] for site in status["sites"]]) == ([], [False, False])
@@ -210,7 +210,7 @@ def test_following_a_run_tells_programs_what_is_processed(capsys: pytest.Capture
     found = json.loads(printed.out.splitlines()[-1])
     assert (found["processed"], found["outputs"]) == (1, 1)
     assert found["tasks"] == [
-        {"site": site, "jedi_task_id": task_of(run, site).jedi_task_id, "status": "submitted"}
+        {"site": site, "jedi_task_id": task_of(run, site).jedi_task_id, "status": "waiting"}
         for site in (BNL, JLAB)
     ]
     assert "Processed at E1_JLAB" in printed.err

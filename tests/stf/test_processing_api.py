@@ -70,7 +70,7 @@ def test_processing_is_shown_from_task_to_output(client: Client) -> None:
 
     (task,) = results(client, f"processing-tasks/?run={run.run_number}&site={BNL}")
     assert task["task_name"] == f"user.swf.swf.{run.run_number}.{BNL}.processed/"
-    assert (task["jedi_task_id"], task["status"]) == (task_of(run).jedi_task_id, "submitted")
+    assert (task["jedi_task_id"], task["status"]) == (task_of(run).jedi_task_id, "waiting")
     (done,) = results(client, "processing-jobs/?status=finished")
     assert [one["sequence"] for one in done["inputs"]] == [1]
     assert [(one["did"], one["checksum"]) for one in done["outputs"]] == [

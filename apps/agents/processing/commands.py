@@ -33,13 +33,12 @@ class Commands:
                 )
                 continue
             try:
-                outcome = self._tell(task)
+                services.finish_command(task, self._tell(task))
             except RefusedByPanda as refusal:
-                outcome = f"PanDA refuses: {refusal}"
+                services.finish_command(task, f"PanDA refuses: {refusal}", accepted=False)
             except RetryableError as error:
                 services.postpone_command(task, str(error))
                 raise
-            services.finish_command(task, outcome)
         return False
 
     def _tell(self, task: ProcessingTask) -> str:

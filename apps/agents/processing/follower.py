@@ -59,17 +59,18 @@ class Follower:
     def _follow_tasks(self, tasks: Sequence[ProcessingTask]) -> None:
         now = timezone.now()
         since = (self._asked_at or min(task.submitted_at or now for task in tasks)) - OVERLAP
-        ours = {task.jedi_task_id: task for task in selectors.submitted_tasks()}
         reports = []
         for label in sorted({processing_parameters(task.run).prod_source_label for task in tasks}):
             try:
                 changed = self._panda.changed_tasks(since, label)
             except RefusedByPanda as refusal:
                 raise RetryableError(f"PanDA refuses to list its tasks: {refusal}") from refusal
-            for facts in changed:
-                task = ours.get(facts.jedi_task_id)
-                if task is not None and facts.status != task.status:
-                    reports.append(self._report(facts.jedi_task_id, facts.status))
+            known = selectors.known_statuses(facts.jedi_task_id for facts in changed)
+            reports += [
+                self._report(facts.jedi_task_id, facts.status)
+                for facts in changed
+                if known.get(facts.jedi_task_id, facts.status) != facts.status
+            ]
         services.apply_task_reports(reports)
         self._asked_at = now
 
@@ -110,7 +111,7 @@ def _why_given_up(task: ProcessingTask, processing: StfProcessing, state: str | 
     said = f": {task.reason}" if task.reason else ""
     if task.status not in RELOADABLE_TASK:
         return f"task {task.jedi_task_id} is {task.status}{_by_whom(task)}{said}"
-    if task.command in (TaskCommand.KILL, TaskCommand.FINISH):
+    if task.ended_by_person:
         return f"task {task.jedi_task_id} has ended{_by_whom(task)}"
     if task.reloads >= services.MOST_RELOADS and (task.reload_at is None or timezone.now() > task.reload_at):
         return f"PanDA has made no job of it, though task {task.jedi_task_id} was told of it {task.reloads} times"
@@ -124,7 +125,7 @@ def _failed_since(processing: StfProcessing, told_at: datetime | None) -> bool:
 
 
 def _by_whom(task: ProcessingTask) -> str:
-    if task.command not in (TaskCommand.KILL, TaskCommand.FINISH):
+    if not task.ended_by_person:
         return ""
     reason = f": {task.command_reason}" if task.command_reason else ""
     return f", by a {task.command} of {task.command_by}{reason}"

@@ -90,6 +90,9 @@ class ProcessingTask(models.Model):
         null=True, blank=True, help_text="When PanDA was told; none while it is to be"
     )
     command_outcome = models.TextField(blank=True)
+    command_accepted = models.BooleanField(
+        null=True, blank=True, help_text="None while it is to be carried out"
+    )
 
     class Meta:
         ordering = ["run", "site"]
@@ -126,6 +129,11 @@ class ProcessingTask(models.Model):
     def has_command(self) -> bool:
         """Whether a command waits for being carried out."""
         return bool(self.command) and self.command_done_at is None
+
+    @property
+    def ended_by_person(self) -> bool:
+        """Whether the last that PanDA was told is to end it: then it is not begun again by itself."""
+        return self.command in (TaskCommand.KILL, TaskCommand.FINISH) and bool(self.command_accepted)
 
 
 class StfProcessing(models.Model):

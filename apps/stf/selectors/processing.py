@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -17,7 +17,6 @@ from ..choices import (
     RELOADABLE_TASK,
     ProcessingState,
     Registration,
-    TaskCommand,
 )
 from ..models import (
     Brake,
@@ -199,16 +198,17 @@ def tasks_to_follow() -> list[ProcessingTask]:
         attached_at__isnull=False,
     )
     return list(
-        submitted_tasks()
+        ProcessingTask.objects.filter(jedi_task_id__isnull=False)
         .filter(~Q(status__in=FINAL_TASK) | Exists(open_jobs) | Exists(waiting))
         .select_related("run__execution")
         .order_by("pk")
     )
 
 
-def submitted_tasks() -> QuerySet[ProcessingTask]:
-    """All tasks that PanDA knows."""
-    return ProcessingTask.objects.filter(jedi_task_id__isnull=False)
+def known_statuses(jedi_task_ids: Iterable[int]) -> dict[int, str]:
+    """The status of those of these tasks that are ours, by PanDA's id."""
+    tasks = ProcessingTask.objects.filter(jedi_task_id__in=list(jedi_task_ids))
+    return {jedi_task_id or 0: status for jedi_task_id, status in tasks.values_list("jedi_task_id", "status")}
 
 
 def open_jobs(task: ProcessingTask) -> set[int]:
@@ -238,10 +238,9 @@ def stuck_processings(task: ProcessingTask) -> list[StfProcessing]:
 
 def may_reload(task: ProcessingTask, *, now: datetime, most: int) -> bool:
     """Whether the agent may ask PanDA by itself to look at the task's input again: nobody has ended it on purpose."""
-    ended_by_person = task.command in (TaskCommand.KILL, TaskCommand.FINISH)
     return (
         task.status in RELOADABLE_TASK
-        and not ended_by_person
+        and not task.ended_by_person
         and not task.has_command
         and task.reloads < most
         and (task.reload_at is None or task.reload_at <= now)

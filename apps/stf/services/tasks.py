@@ -51,7 +51,7 @@ def mark_submitted(task: ProcessingTask, jedi_task_id: int) -> bool:
     """
     now = timezone.now()
     changed = ProcessingTask.objects.filter(pk=task.pk, jedi_task_id__isnull=True).update(
-        jedi_task_id=jedi_task_id, status="submitted", reason="", submitted_at=now, changed_at=now
+        jedi_task_id=jedi_task_id, status="waiting", reason="", submitted_at=now, changed_at=now
     )
     if changed:
         journal.record(_change("task_submitted", task, jeditaskid=jedi_task_id))
@@ -142,11 +142,17 @@ def retry_failed_processings(run: Run, *, by: str) -> int:
 
 
 @transaction.atomic
-def finish_command(task: ProcessingTask, outcome: str) -> None:
+def finish_command(task: ProcessingTask, outcome: str, *, accepted: bool = True) -> None:
     """PanDA was told, and answered so. Says nothing if another command has come in between."""
     changed = ProcessingTask.objects.filter(
         pk=task.pk, command=task.command, command_at=task.command_at, command_done_at__isnull=True
-    ).update(command_outcome=outcome, command_done_at=timezone.now(), reloads=0, reload_at=None)
+    ).update(
+        command_outcome=outcome,
+        command_accepted=accepted,
+        command_done_at=timezone.now(),
+        reloads=0,
+        reload_at=None,
+    )
     if changed:
         journal.record(
             _change("task_commanded", task, command=task.command, by=task.command_by, outcome=outcome)
@@ -170,7 +176,8 @@ def note_reload(task: ProcessingTask) -> None:
 
 def _command(task: ProcessingTask, command: TaskCommand, *, by: str, reason: str = "") -> None:
     task.command, task.command_by, task.command_reason = command, by, reason
-    task.command_at, task.command_done_at, task.command_outcome = timezone.now(), None, ""
+    task.command_at, task.command_done_at = timezone.now(), None
+    task.command_outcome, task.command_accepted = "", None
     task.save()
     with journal.on_behalf_of(by):
         journal.record(_change("task_command", task, command=command.value, reason=reason))

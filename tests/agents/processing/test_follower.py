@@ -165,6 +165,21 @@ def test_what_a_person_has_ended_is_not_begun_again_by_itself(
     assert states(run) == [(1, BNL, "queued"), (3, BNL, "queued")]
 
 
+def test_a_kill_that_panda_refuses_ends_nothing(site: Site) -> None:
+    run = site.run(1)
+    ended(run, count=1)
+    site.turn()
+    site.work()
+    site.turn(2)
+    services.request_command(run.run_number, BNL, TaskCommand.KILL, by="ann")
+    site.turn()
+    assert "not accepted if the task is in done status" in task_of(run).command_outcome
+    ended(run, count=3)
+    an_stf(run, 3)
+    site.turn(2)
+    assert states(run)[1] == (3, BNL, "queued")
+
+
 def test_a_broken_task_is_named_at_each_of_its_stfs(site: Site) -> None:
     run = site.run(1)
     site.turn()
@@ -192,7 +207,7 @@ def test_a_task_that_panda_has_not_taken_up_yet_is_waited_for_and_then_named(
     site.panda.tasks.clear()
     site.panda.jobs_by_id.clear()
     monkeypatch.setattr(site.panda, "input_states", lambda _: {})
-    ProcessingTask.objects.update(status="submitted")
+    ProcessingTask.objects.update(status="waiting")
     site.follower.step()
     assert task_of(run).reason == ""
     monkeypatch.setattr(module, "UNKNOWN_FOR", timedelta(0))
