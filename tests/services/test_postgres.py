@@ -12,7 +12,9 @@ import psycopg
 import pytest
 
 from services.base import REPOSITORY, Engine
-from services.postgres.engine import Postgres
+from services.postgres import cluster
+from services.postgres.engine import ROLES, Postgres
+from services.remembered import password
 
 pytestmark = pytest.mark.services
 
@@ -23,9 +25,9 @@ def own(tmp_path: Path) -> Postgres:
     return Postgres(tmp_path)
 
 
-def test_both_databases_answer_their_owners(postgres: Engine) -> None:
+def test_all_databases_answer_their_owners(postgres: Engine) -> None:
     assert isinstance(postgres, Postgres)
-    for role in ("swf", "rucio"):
+    for role in ROLES:
         with psycopg.connect(postgres.url(role)) as connection:
             row = connection.execute(
                 "SELECT current_user::text, current_database()::text, current_setting('server_encoding'),"
@@ -66,6 +68,20 @@ def test_a_cluster_half_made_is_made_anew(own: Postgres) -> None:
     own.start()
     own.stop()
     assert not draft.exists()
+
+
+def test_an_older_cluster_is_given_what_it_lacks(own: Postgres) -> None:
+    older = {role: password(own.home, f"postgres-{role}") for role in ROLES[:2]}
+    cluster.create(own.directory / "data", older)
+    (own.directory / cluster.ROLES_FILE).unlink()
+    own.start()
+    try:
+        for role in ROLES:
+            with psycopg.connect(own.url(role)) as connection:
+                assert connection.execute("SELECT current_database()::text").fetchone() == (role,)
+    finally:
+        own.stop()
+    assert (own.directory / cluster.ROLES_FILE).read_text().split() == list(ROLES)
 
 
 def test_a_second_server_on_the_same_cluster_is_refused(postgres: Engine) -> None:

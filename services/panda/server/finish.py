@@ -92,7 +92,11 @@ def _wind_up(transaction: Transaction, task: Row) -> bool:
 
 
 def _start_again(transaction: Transaction, task: Row) -> bool:
+    """Give failed files attempts, and have the dataset looked at anew: it may have grown, or be open again."""
     task_id = task["jeditaskid"]
+    transaction.execute(
+        "UPDATE datasets SET is_open = true, fed = false WHERE jeditaskid = %s AND type = 'input'", [task_id]
+    )
     transaction.execute(
         "UPDATE files SET status = 'ready', maxattempt = attemptnr + %s"
         " WHERE jeditaskid = %s AND status = 'failed'",

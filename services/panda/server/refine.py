@@ -102,15 +102,6 @@ def _store(transaction: Transaction, task: Row, planned: TaskPlan) -> None:
     for stream in planned.streams:
         key = stream.type, stream.scope, stream.dataset
         _add_dataset(transaction, task_id, known, key, stream.container, stream.lfn)
-    # What a former round had given up is tried again, and the dataset is looked at anew.
-    transaction.execute(
-        "UPDATE files SET status = 'ready', maxattempt = attemptnr + %s"
-        " WHERE jeditaskid = %s AND status = 'failed'",
-        [max_attempt(task["params"]), task_id],
-    )
-    transaction.execute(
-        "UPDATE datasets SET is_open = true, fed = false WHERE jeditaskid = %s AND type = 'input'", [task_id]
-    )
 
 
 def _add_dataset(
