@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from django.db.models import Count, DateTimeField, F, Func, Max, Min, QuerySet, Value
+from django.db.models import Case, CharField, Count, DateTimeField, F, Func, Max, Min, QuerySet, Value, When
 from django.db.models.fields.json import KT
+from django.db.models.functions import Coalesce
 
 from .choices import AWAITING_CLOSEOUT
 from .errors import NotFound
@@ -54,7 +55,7 @@ def expected_stfs(run: Run) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class KindCount:
-    """So many entries of one kind, RSE and reason in one step of time, the last of them made at `last`."""
+    """So many entries of one kind, RSE or site, and reason in one step of time, the last of them made at `last`."""
 
     step: datetime
     last: datetime
@@ -74,11 +75,19 @@ def journal_counts(
         entries = entries.filter(occurred_at__gte=since)
     rows = (
         entries.annotate(step=_DateBin(Value(every), F("occurred_at"), Value(_EPOCH)))
-        .values("step", "kind", rse=KT("payload__rse"), reason=KT("payload__reason"))
+        .values("step", "kind", rse=_PLACE, reason=KT("payload__reason"))
         .annotate(count=Count("id"), last=Max("occurred_at"), first_subject=Min("subject"))
         .order_by("-step", "kind", "rse")
     )
     return [KindCount(**row) for row in rows]
+
+
+# Where it happened; what `stf_ready` calls the site are all sites that the STF is given to.
+_PLACE = Case(
+    When(kind="stf_ready", then=Value(None)),
+    default=Coalesce(KT("payload__rse"), KT("payload__site")),
+    output_field=CharField(),
+)
 
 
 class _DateBin(Func):

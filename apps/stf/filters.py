@@ -25,10 +25,14 @@ class StfFilter(filters.FilterSet):
     stf_filename = filters.CharFilter()
     registration = filters.ChoiceFilter(choices=Registration.choices)
     buffer = filters.ChoiceFilter(choices=BufferState.choices)
+    # At any of its sites.
+    processing = filters.ChoiceFilter(
+        field_name="processings__state", choices=ProcessingState.choices, distinct=True
+    )
 
     class Meta:
         model = StfFile
-        fields = ["run", "sequence", "stf_filename", "registration", "buffer"]
+        fields = ["run", "sequence", "stf_filename", "registration", "buffer", "processing"]
 
 
 class ReplicaFilter(filters.FilterSet):

@@ -1,28 +1,30 @@
 /** The pipeline strip: how many STFs are through each stage, how fast they come, and a minute of it as a line. */
 
 import { now } from "./clock.js";
+import { PROCESSED } from "./run-model.js";
 
 const WIDTH = 120;
 const HEIGHT = 24;
 
-/** Draw the model's numbers into the strip. */
-export function drawPipeline(strip, model) {
+/** Draw the model's numbers into the strips. */
+export function drawPipeline(page, model) {
   const minutes = model.stages.map((_, nth) => model.minute(nth, now()));
-  strip.classList.toggle("idle", !minutes.some(sum));
+  for (const strip of page.querySelectorAll(".pipeline")) strip.classList.toggle("idle", !minutes.some(sum));
   model.stages.forEach((stage, nth) => {
-    const box = strip.querySelector(`[data-stage="${CSS.escape(stage.key)}"]`);
+    const box = page.querySelector(`[data-stage="${CSS.escape(stage.key)}"]`);
     const done = model.done[nth];
     const minute = minutes[nth];
+    const of = stage.kind === PROCESSED ? model.given[nth] : model.expected;
     const lacking = nth === 0 ? "missing" : "failed";
     say(box, "[data-done]", grouped(done));
-    say(box, "[data-of]", model.expected === null ? "" : `of ${grouped(model.expected)}`);
+    say(box, "[data-of]", of === null ? "" : `of ${grouped(of)}`);
     say(box, "[data-failed]", model.failed[nth] ? `${grouped(model.failed[nth])} ${lacking}` : "");
     say(box, '[data-rate="10"]', `${rate(minute.slice(-10))}/s`);
     say(box, '[data-rate="60"]', `${rate(minute)}/s`);
     const bar = box.querySelector("progress");
-    bar.max = model.expected || done || 1;
+    bar.max = of || done || 1;
     bar.value = done;
-    bar.classList.toggle("done", model.expected !== null && done >= model.expected);
+    bar.classList.toggle("done", Boolean(of) && done >= of);
     box.querySelector("[data-spark]").setAttribute("d", area(minute));
   });
 }

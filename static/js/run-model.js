@@ -9,8 +9,11 @@ export const NOT_YET = ".";
 export const UNDER_WAY = "w";
 export const DONE = "d";
 export const FAILED = "f";
+export const ELSEWHERE = "-";
+export const PROCESSED = "stf_processed";
 
 const RATE_SECONDS = 60;
+const isGiven = (letter) => letter !== NOT_YET && letter !== ELSEWHERE;
 const LOST = new Set(["not sent", "registered but gone"]);
 
 export class RunModel {
@@ -25,6 +28,8 @@ export class RunModel {
     this.reasons = new Map(Object.entries(state.reasons).map(([sequence, reason]) => [Number(sequence), reason]));
     this.done = state.stages.map((stage) => state.unlisted[stage.key]);
     this.failed = state.stages.map(() => 0);
+    this.given = [...this.done];
+    this.unsure = false;
     this.stfs = new Map();
     this.first = state.stfs.length ? state.stfs[0][0] : 1;
     this.last = 0;
@@ -49,20 +54,41 @@ export class RunModel {
 
   /** Take in one event of the journal. */
   apply(event) {
-    const { sequence, rse = "", reason = "" } = event.data;
+    const { sequence, reason = "", site = "" } = event.data;
+    const rse = event.kind === PROCESSED ? site : (event.data.rse ?? "");
     if (event.kind === "end_run") this.expected = event.data.total_stf_files;
     if (event.kind === "run_closed") this.lack(event.data.missing ?? []);
     if (sequence === undefined || sequence < this.first) return;
     const reached = this.stages.findIndex((stage) => stage.kind === event.kind && stage.rse === rse);
     if (reached >= 0) {
       if (this.letters(sequence)?.[reached] !== DONE) this.arrive(reached, Date.parse(event.at));
+      // Processed where it was not waited for: where it was, no event tells.
+      if (this.letters(sequence)?.[reached] === ELSEWHERE) this.unsure = true;
       this.set(sequence, reached, DONE);
       this.prepare(sequence, event.kind);
+      if (event.kind === "stf_ready") this.give(sequence, site.split(","));
     } else if (event.kind === "stf_failed") {
       this.fail(sequence, this.stages.findIndex((stage) => stage.kind === "stf_ready"), reason);
     } else if (event.kind === "stf_replica_failed") {
       this.fail(sequence, this.stages.findIndex((stage) => stage.rse === rse), `${rse}: ${reason}`);
+    } else if (event.kind === "processing_failed") {
+      this.fail(sequence, this.processedAt(site), `processing at ${site}: ${reason}`);
+    } else if (event.kind === "processing_moved") {
+      this.give(sequence, [site], [event.data.before]);
     }
+  }
+
+  processedAt(site) {
+    return this.stages.findIndex((stage) => stage.kind === PROCESSED && stage.rse === site);
+  }
+
+  /** An STF is to be processed at these sites, and not at those others: all, unless they are named. */
+  give(sequence, sites, others = null) {
+    this.stages.forEach((stage, nth) => {
+      if (stage.kind !== PROCESSED || this.letters(sequence)?.[nth] === DONE) return;
+      if (sites.includes(stage.rse)) this.set(sequence, nth, UNDER_WAY);
+      else if (!others || others.includes(stage.rse)) this.set(sequence, nth, ELSEWHERE);
+    });
   }
 
   /** What an event means for the stages around the one it names. */
@@ -76,6 +102,7 @@ export class RunModel {
   }
 
   fail(sequence, nth, reason) {
+    if (nth < 0) return;
     if (this.letters(sequence)?.[nth] === DONE) return;
     this.set(sequence, nth, FAILED);
     this.reasons.set(sequence, reason);
@@ -87,7 +114,7 @@ export class RunModel {
       if (!LOST.has(kind)) continue;
       const letters = this.letters(sequence) ?? [];
       if (letters.includes(FAILED)) continue;
-      const nth = letters.findIndex((letter) => letter !== DONE);
+      const nth = letters.findIndex((letter) => letter !== DONE && letter !== ELSEWHERE);
       this.fail(sequence, Math.max(nth, 0), `${kind}: ${reason}`);
     }
   }
@@ -101,6 +128,7 @@ export class RunModel {
     }
     this.done[nth] += (letter === DONE) - (letters[nth] === DONE);
     this.failed[nth] += (letter === FAILED) - (letters[nth] === FAILED);
+    this.given[nth] += isGiven(letter) - isGiven(letters[nth]);
     letters[nth] = letter;
   }
 

@@ -8,36 +8,46 @@ import { RunModel } from "./run-model.js";
 import { StfMap } from "./stf-map.js";
 
 const root = document.querySelector("[data-run]");
-const strip = document.querySelector(".pipeline");
 const model = new RunModel(JSON.parse(document.getElementById("run-state").textContent));
 const map = new StfMap(document.querySelector("[data-map]"), model);
-const ofEveryStf = new Set(model.stages.map((stage) => stage.kind));
+const ofEveryStf = new Set([...model.stages.map((stage) => stage.kind), "output_registered"]);
 
 const parts = `/runs/${root.dataset.run}/parts/`;
 const soon = refresher(parts, { pause: 300 });
 const later = refresher(parts, { pause: 2500 });
 
 // These change cells without naming them.
-const CALL_FOR_SNAPSHOT = new Set(["stf_retried", "run_retried"]);
+const CALL_FOR_SNAPSHOT = new Set(["stf_retried", "run_retried", "task_command", "policy_changed"]);
+
+// How far jobs are is no news of the journal.
+const JOBS_SECONDS = 5;
 
 function draw() {
-  drawPipeline(strip, model);
+  drawPipeline(root, model);
   map.draw();
 }
+
+const stagesOf = (state) => state.stages.map((stage) => stage.key).join();
 
 const resync = follow(`/ws/live/runs/${root.dataset.run}/`, Number(root.dataset.cursor), {
   events(events) {
     for (const event of events) model.apply(event);
     draw();
-    if (events.some((event) => CALL_FOR_SNAPSHOT.has(event.kind))) resync();
+    if (model.unsure || events.some((event) => CALL_FOR_SNAPSHOT.has(event.kind))) resync();
     if (events.some((event) => !ofEveryStf.has(event.kind))) soon();
     else later();
   },
   snapshot(content) {
+    // Another policy may name other sites, which the strip and the map have no place for.
+    if (stagesOf(content) !== stagesOf(model)) return location.reload();
     model.load(content);
     draw();
     soon();
   },
 });
 map.draw();
-everySecond(() => drawPipeline(strip, model));
+let seconds = 0;
+everySecond(() => {
+  drawPipeline(root, model);
+  if (seconds++ % JOBS_SECONDS === JOBS_SECONDS - 1 && document.querySelector("[data-unprocessed]")) later();
+});

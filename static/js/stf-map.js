@@ -5,15 +5,18 @@
  * under way, a crossed one failed. The pointer or the arrow keys choose an STF, which is then put into words.
  */
 
-import { DONE, FAILED, NOT_YET, UNDER_WAY } from "./run-model.js";
+import { DONE, ELSEWHERE, FAILED, NOT_YET, UNDER_WAY } from "./run-model.js";
 
 const SIZES = [20, 16, 13, 11, 9, 7, 6, 5, 4, 3];
 const MOST_HEIGHT = 380;
 const GUTTER_OF_LABELS = 84;
+const WIDTH_OF_LETTER = 7.5;
 const GUTTER_OF_NUMBERS = 40;
 const LABELS_FROM = 11;
 const AXIS = 18;
-const WORDS = { [NOT_YET]: "not yet", [UNDER_WAY]: "under way", [DONE]: "done", [FAILED]: "failed" };
+const WORDS = {
+  [NOT_YET]: "not yet", [UNDER_WAY]: "under way", [DONE]: "done", [FAILED]: "failed", [ELSEWHERE]: "not given to it",
+};
 
 export class StfMap {
   constructor(box, model) {
@@ -50,10 +53,11 @@ export class StfMap {
 
   layOut(width) {
     const stages = this.model.stages.length;
+    const longest = Math.max(...this.model.stages.map((stage) => stage.label.length));
     for (const size of SIZES) {
       const gap = size > 5 ? 2 : size > 3 ? 1 : 0;
       const labelled = size >= LABELS_FROM;
-      const gutter = labelled ? GUTTER_OF_LABELS : GUTTER_OF_NUMBERS;
+      const gutter = labelled ? Math.max(GUTTER_OF_LABELS, longest * WIDTH_OF_LETTER) : GUTTER_OF_NUMBERS;
       const perLine = Math.max(1, Math.floor((width - gutter) / (size + gap)));
       const lines = Math.ceil(this.count / perLine);
       const top = labelled ? AXIS : 2;
@@ -120,6 +124,11 @@ export class StfMap {
 
   paintCell(pen, x, y, letter) {
     const { size } = this.layout;
+    if (letter === ELSEWHERE) {
+      pen.fillStyle = this.ink[NOT_YET];
+      pen.fillRect(x, y + Math.floor(size / 2), size, Math.max(1, Math.round(size / 8)));
+      return;
+    }
     if (letter === UNDER_WAY) {
       const inset = Math.max(1, Math.round(size / 4));
       pen.fillStyle = this.ink[NOT_YET];

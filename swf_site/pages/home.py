@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.core.paginator import Page, Paginator
@@ -13,7 +14,7 @@ from apps.runs.filters import RunFilter
 from apps.runs.models import Namespace, Run
 from apps.runs.selectors import expected_stfs, newest_position, run_list
 from apps.stf.models import CloseoutProof
-from apps.stf.selectors import StageCounts, counts_of_runs
+from apps.stf.selectors import SiteCounts, StageCounts, counts_of_runs, site_list
 
 from . import overview
 
@@ -22,13 +23,17 @@ RUNS_PER_PAGE = 25
 
 @dataclass(frozen=True)
 class Row:
-    """One run of the list. `sites` holds the verified copies in the order of the columns, None where not wanted."""
+    """One run of the list. `sites` holds the verified copies in the order of the columns, None where not wanted.
+
+    `processing` counts the STFs of all sites together, an STF of two sites twice.
+    """
 
     run: Run
     counts: StageCounts
     expected: int | None
     missing: int
     sites: list[int | None]
+    processing: SiteCounts
 
 
 def home(request: HttpRequest) -> HttpResponse:
@@ -52,6 +57,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "namespaces": Namespace.objects.all(),
         "agents": overview.agents(),
         "dead_letters": overview.dead_letter_count(),
+        "processing_sites": site_list(),
         "buffer": overview.exit_buffer(rows[0].run if rows else None),
     }
     return render(request, "home.html", context)
@@ -70,6 +76,7 @@ def _rows(page: Page[Run]) -> tuple[list[str], list[Row]]:
             expected=expected_stfs(run),
             missing=len(run.proof.missing) if hasattr(run, "proof") else 0,
             sites=[counts[run.pk].verified.get(rse) for rse in rses],
+            processing=_together(counts[run.pk].processing.values()),
         )
         for run in runs
     ]
@@ -89,4 +96,11 @@ def _counts(proof: CloseoutProof) -> StageCounts:
         verified=proof.verified,
         releasable=0,
         released=proof.expected,
+        processing={site: SiteCounts(processed=count) for site, count in proof.processed.items()},
     )
+
+
+def _together(counts: Iterable[SiteCounts]) -> SiteCounts:
+    """The sum over all sites."""
+    numbers = [vars(one) for one in counts]
+    return SiteCounts(**{name: sum(one[name] for one in numbers) for name in vars(SiteCounts())})

@@ -14,7 +14,8 @@ from apps.stf.models import CloseoutProof, Dataset
 from apps.stf.selectors import has_failed
 
 from . import overview
-from .run_state import pipeline, run_state
+from .run_processing import processing_parts
+from .run_state import PROCESSED, pipeline, run_state
 from .timeline import timeline
 
 MOST_MISSING_SHOWN = 100
@@ -27,7 +28,14 @@ def run_page(request: HttpRequest, run_number: int) -> HttpResponse:
     state = run_state(run)
     stages = pipeline(state)
     idle = not any(stage["rate_60"] for stage in stages)
-    moving = {"position": position, "state": state, "pipeline": stages, "idle": idle}
+    moving = {
+        "position": position,
+        "state": state,
+        "pipeline": stages,
+        "archiving": [stage for stage in stages if stage["kind"] != PROCESSED],
+        "processing": [stage for stage in stages if stage["kind"] == PROCESSED],
+        "idle": idle,
+    }
     return render(request, "run.html", _parts(request, run) | moving)
 
 
@@ -46,7 +54,8 @@ def _run(run_number: int) -> Run:
 def _parts(request: HttpRequest, run: Run) -> dict[str, object]:
     proof = CloseoutProof.objects.filter(run=run).first()
     settled = run.lifecycle in SETTLED
-    return {
+    processing = processing_parts(run)
+    return processing | {
         "run": run,
         "dataset": Dataset.objects.filter(run=run).first(),
         "proof": proof,
@@ -56,7 +65,7 @@ def _parts(request: HttpRequest, run: Run) -> dict[str, object]:
         "may_act": request.user.is_staff,
         "takes_data": run.lifecycle in TAKING_DATA,
         "paused": run.lifecycle == RunLifecycle.PAUSED,
-        "may_retry": not settled and has_failed(run),
+        "may_retry": not settled and (has_failed(run) or processing["has_failed"]),
         "may_force": run.lifecycle in AWAITING_CLOSEOUT,
         "settled": settled,
     }

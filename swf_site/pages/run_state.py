@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import TypedDict
@@ -12,9 +13,16 @@ from apps.agents.models import DaqCheckpoint
 from apps.runs.choices import RunLifecycle
 from apps.runs.models import Run
 from apps.runs.selectors import expected_stfs, get_run, journal_counts
-from apps.stf.choices import BufferState, Registration, ReplicaState
+from apps.stf.choices import BufferState, ProcessingState, Registration, ReplicaState
 from apps.stf.models import CloseoutProof
-from apps.stf.selectors import StfCell, counts_before, last_sequence, stf_cells
+from apps.stf.selectors import StfCell, counts_before, last_sequence, site_counts, stf_cells
+from apps.stf.selectors.progress import (
+    ProcessingCell,
+    box_of,
+    done_before,
+    processing_cells,
+    sites_in_use,
+)
 
 # STFs drawn one by one. Older ones are only counted, unless they are not safe yet.
 DRAWN = 5_000
@@ -22,12 +30,13 @@ RATE_SECONDS = 60
 # Kinds of missing STFs that show in no other way; the other kinds may mend by themselves, and their own states tell.
 LOST = {"not sent", "registered but gone"}
 
-# How far an STF has come in a stage.
-NOT_YET, UNDER_WAY, DONE, FAILED = ".wdf"
+# How far an STF has come in a stage; the last: it is to be processed elsewhere.
+NOT_YET, UNDER_WAY, DONE, FAILED, ELSEWHERE = ".wdf-"
+PROCESSED = "stf_processed"
 
 
 class Stage(TypedDict):
-    """One stage of the pipeline. `kind` and `rse` say which journal entries mean that an STF has reached it."""
+    """One stage of the pipeline. `kind` and `rse` (or site) say which journal entries mean that an STF has reached it."""
 
     key: str
     label: str
@@ -53,8 +62,8 @@ class RunState(TypedDict):
     now: str
 
 
-def stages_of(run: Run) -> list[Stage]:
-    """The stages an STF of this run goes through."""
+def stages_of(run: Run, sites: Iterable[str] = ()) -> list[Stage]:
+    """The stages an STF of this run goes through, which is processed at these sites."""
     rses = run.parameters["replication"]["rses"]
     return [
         Stage(key="generated", label="Generated", kind="stf_gen", rse=""),
@@ -62,20 +71,26 @@ def stages_of(run: Run) -> list[Stage]:
         *(Stage(key=rse, label=rse, kind="stf_replicated", rse=rse) for rse in rses),
         Stage(key="safe", label="Safe", kind="stf_releasable", rse=""),
         Stage(key="released", label="Released", kind="stf_released", rse=""),
+        *(_processed_at(site) for site in sites),
     ]
 
 
 def run_state(run: Run) -> RunState:
     """The state of a run, in a constant number of queries."""
-    stages = stages_of(run)
-    rses = [stage["rse"] for stage in stages if stage["rse"]]
+    sites = sites_in_use(box_of(run), site_counts([run]).get(run.pk, {}))
+    stages = stages_of(run, sites)
+    rses = run.parameters["replication"]["rses"]
     # The DAQ's word may be ahead of the table that the data agent fills.
     announced, last = _announced(run), last_sequence(run)
     since = max(1, max(announced, last) - DRAWN + 1)
     cells = stf_cells(run, since=since)
     nothing = NOT_YET * (len(stages) - 2)
     stfs = dict.fromkeys(range(since, announced + 1), DONE + UNDER_WAY + nothing)
-    stfs |= {cell.sequence: _letters(cell, rses) for cell in cells}
+    places = _places(processing_cells(run, since=since) if sites else [])
+    stfs |= {
+        cell.sequence: _letters(cell, rses) + _places_in_letters(cell, places[cell.sequence], sites)
+        for cell in cells
+    }
     missing = _missing(run)
     for sequence in missing:
         letters = stfs.get(sequence, NOT_YET * len(stages))
@@ -85,7 +100,8 @@ def run_state(run: Run) -> RunState:
         expected=expected_stfs(run),
         stages=stages,
         stfs=sorted(stfs.items()),
-        reasons=missing | {cell.sequence: reason for cell in cells if (reason := _reason(cell))},
+        reasons=missing
+        | {cell.sequence: reason for cell in cells if (reason := _reason(cell, places[cell.sequence]))},
         unlisted=_unlisted(run, stages, cells, since),
         recent=_recent(run, stages),
         now=timezone.now().isoformat(),
@@ -93,9 +109,12 @@ def run_state(run: Run) -> RunState:
 
 
 class Reached(Stage):
-    """How many STFs are through a stage, how many failed in it, and arrivals per second over 10 and 60 seconds."""
+    """How many STFs are through a stage, of how many, how many failed in it, and arrivals per second over 10 and 60
+    seconds.
+    """
 
     done: int
+    of: int | None
     failed: int
     rate_10: float
     rate_60: float
@@ -107,12 +126,19 @@ def pipeline(state: RunState) -> list[Reached]:
         Reached(
             **stage,
             done=state["unlisted"][stage["key"]] + sum(row[nth] == DONE for _, row in state["stfs"]),
+            of=_wanted(state, nth) if stage["kind"] == PROCESSED else state["expected"],
             failed=sum(row[nth] == FAILED for _, row in state["stfs"]),
             rate_10=sum(state["recent"][stage["key"]][:10]) / 10,
             rate_60=sum(state["recent"][stage["key"]]) / RATE_SECONDS,
         )
         for nth, stage in enumerate(state["stages"])
     ]
+
+
+def _wanted(state: RunState, nth: int) -> int:
+    """How many STFs have been given to this stage."""
+    listed = sum(row[nth] not in (NOT_YET, ELSEWHERE) for _, row in state["stfs"])
+    return state["unlisted"][state["stages"][nth]["key"]] + listed
 
 
 def live_content(run_number: int | None) -> dict[str, object]:
@@ -149,9 +175,30 @@ def _copy(cell: StfCell, rse: str) -> str:
             return UNDER_WAY
 
 
-def _reason(cell: StfCell) -> str:
+def _processed_at(site: str) -> Stage:
+    return Stage(key=f"processed-{site}", label=f"{site} processed", kind=PROCESSED, rse=site)
+
+
+def _places(cells: Iterable[ProcessingCell]) -> defaultdict[int, dict[str, ProcessingCell]]:
+    """The processings by sequence and site."""
+    places: defaultdict[int, dict[str, ProcessingCell]] = defaultdict(dict)
+    for cell in cells:
+        places[cell.sequence][cell.site] = cell
+    return places
+
+
+def _places_in_letters(cell: StfCell, places: dict[str, ProcessingCell], sites: Iterable[str]) -> str:
+    nowhere = ELSEWHERE if cell.registration == Registration.REGISTERED else NOT_YET
+    letter_of = {ProcessingState.DONE.value: DONE, ProcessingState.FAILED.value: FAILED}
+    return "".join(
+        letter_of.get(places[site].state, UNDER_WAY) if site in places else nowhere for site in sites
+    )
+
+
+def _reason(cell: StfCell, places: dict[str, ProcessingCell]) -> str:
     failed = [f"{rse}: {reason}" for rse, (_, reason) in cell.replicas.items() if reason]
-    return "; ".join(filter(None, [cell.reason, *failed]))
+    tried = [f"processing at {place.site}: {place.reason}" for place in places.values() if place.reason]
+    return "; ".join(filter(None, [cell.reason, *failed, *tried]))
 
 
 def _announced(run: Run) -> int:
@@ -171,17 +218,24 @@ def _missing(run: Run) -> dict[int, str]:
 
 def _fail_next(letters: str) -> str:
     """What an STF lacks is the first stage it is not through."""
-    nth = next((nth for nth, letter in enumerate(letters) if letter != DONE), len(letters) - 1)
+    nth = next(
+        (nth for nth, letter in enumerate(letters) if letter not in (DONE, ELSEWHERE)), len(letters) - 1
+    )
     return letters[:nth] + FAILED + letters[nth + 1 :]
 
 
 def _unlisted(run: Run, stages: list[Stage], cells: list[StfCell], since: int) -> dict[str, int]:
-    """By stage, the STFs before `since` that are not among the cells: all of them are safe."""
+    """By stage, the STFs before `since` that are not among the cells: all of them are safe and processed."""
     if since <= 1:
         return {stage["key"]: 0 for stage in stages}
     before, released = counts_before(run, since)
     safe = before - sum(cell.sequence < since for cell in cells)
-    return {stage["key"]: released if stage["key"] == "released" else safe for stage in stages}
+    processed = {_processed_at(site)["key"]: count for site, count in done_before(run, since).items()}
+    # A stage of processing at which nothing is done yet has no count.
+    known = {"released": released} | processed
+    return {
+        stage["key"]: known.get(stage["key"], 0 if stage["kind"] == PROCESSED else safe) for stage in stages
+    }
 
 
 def _recent(run: Run, stages: list[Stage]) -> dict[str, list[int]]:

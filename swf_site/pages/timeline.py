@@ -47,10 +47,7 @@ def timeline(run: Run) -> list[Line]:
 def _lines_of_step(counts: list[KindCount]) -> list[Line]:
     lines = [_failures(count) for count in counts if count.kind in FAILURES]
     stages = [
-        (count.rse or STAGE_OF_KIND[count.kind], count.count)
-        for kind in STAGE_OF_KIND
-        for count in counts
-        if count.kind == kind
+        (_stage(count), count.count) for kind in STAGE_OF_KIND for count in counts if count.kind == kind
     ]
     if not stages:
         return lines
@@ -58,9 +55,17 @@ def _lines_of_step(counts: list[KindCount]) -> list[Line]:
     return [*lines, Line(last, "quiet", "", counts=stages)]
 
 
+def _stage(count: KindCount) -> str:
+    """The stage's label with its site; that of a copy is its site alone."""
+    if count.kind == "stf_replicated" and count.rse:
+        return count.rse
+    return f"{STAGE_OF_KIND[count.kind]} {count.rse or ''}".strip()
+
+
 def _failures(count: KindCount) -> Line:
-    payload = {"reason": count.reason or "", "rse": count.rse or ""}
-    subject = count.first_subject if count.count == 1 else f"{count.count} STFs"
+    payload = {"reason": count.reason or "", "rse": count.rse or "", "site": count.rse or ""}
+    what = {"job_failed": "jobs", "output_missing": "files"}.get(count.kind, "STFs")
+    subject = count.first_subject if count.count == 1 else f"{count.count} {what}"
     tone, text = in_words(count.kind, subject, payload)
     return Line(count.last, tone, text)
 

@@ -16,8 +16,18 @@ STAGE_OF_KIND = {
     "stf_replicated": "Verified",
     "stf_releasable": "Safe",
     "stf_released": "Released",
+    "stf_processed": "Processed",
+    "output_registered": "Outputs",
 }
-FAILURES = ("stf_failed", "stf_replica_failed")
+# What is said of many STFs or jobs for the same reason: one line for all of a step of time.
+FAILURES = (
+    "stf_failed",
+    "stf_replica_failed",
+    "job_failed",
+    "processing_failed",
+    "processing_moved",
+    "output_missing",
+)
 
 _WORDS: dict[str, tuple[Tone, str]] = {
     "run_workflow": ("info", "Requested: workflow {workflow_name}"),
@@ -38,6 +48,20 @@ _WORDS: dict[str, tuple[Tone, str]] = {
     "stf_replica_failed": ("bad", "Copy of {subject} to {rse} failed: {reason}"),
     "stf_retried": ("info", "{subject} is tried again"),
     "run_retried": ("info", "Tried again: {registrations} registrations, {copies} copies"),
+    "input_opened": ("quiet", "Input dataset {subject} is open"),
+    "input_closed": ("quiet", "Input dataset {subject} is closed"),
+    "task_submitted": ("info", "PanDA has the task of {site}: {jeditaskid}"),
+    "task_trouble": ("warn", "The task of {site} cannot be submitted: {reason}"),
+    "task_status": ("info", "PanDA says of the task of {site}: {status}: {reason}"),
+    "task_command": ("info", "PanDA is to {command} the task of {site}: {reason}"),
+    "task_commanded": ("info", "PanDA was asked to {command} the task of {site}: {outcome}"),
+    "job_failed": ("bad", "{subject} at {site} failed: {reason}"),
+    "processing_failed": ("bad", "{subject} is not processed at {site}: {reason}"),
+    "processing_moved": ("warn", "{subject} to be processed at {site} instead"),
+    "output_missing": ("bad", "Output {subject} is not in Rucio: {reason}"),
+    "brake_on": ("warn", "Processing is held: {reason}"),
+    "brake_off": ("good", "Processing goes on: {reason}"),
+    "policy_changed": ("info", "Policy of processing: {policy} instead of {before}"),
     "transition_refused": ("bad", "Refused, {facet}: {reason}"),
 }
 

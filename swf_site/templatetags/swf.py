@@ -7,7 +7,9 @@ from datetime import datetime, timedelta
 from django import template
 from django.utils import timezone
 
-from apps.stf.choices import COLOURS
+from apps.stf.choices import COLOURS, FINAL_TASK
+from apps.stf.models import Brake
+from apps.stf.selectors.progress import global_brake
 
 register = template.Library()
 
@@ -76,3 +78,23 @@ def lasting(time: timedelta) -> str:
 def colour(state: str) -> str:
     """The colour token of a state of an STF or a replica."""
     return COLOURS[state]
+
+
+@register.filter
+def task_colour(status: str) -> str:
+    """The colour token of a task in PanDA's word; "" is that of one that PanDA does not know yet."""
+    if status in FINAL_TASK:
+        return {"done": "green", "finished": "amber"}.get(status, "red")
+    return "blue" if status else "grey"
+
+
+@register.filter
+def job_colour(status: str) -> str:
+    """The colour token of a job in PanDA's word."""
+    return {"finished": "green", "failed": "red", "cancelled": "amber", "closed": "amber"}.get(status, "blue")
+
+
+@register.simple_tag
+def brake_of_all_runs() -> Brake | None:
+    """The brake of all runs while it is on, which every page shows; one query."""
+    return global_brake()

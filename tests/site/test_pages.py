@@ -199,7 +199,7 @@ def test_the_table_of_stfs_is_filtered(client: Client) -> None:
 
     page = client.get(f"/runs/{run.run_number}/stfs/?registration=failed")
 
-    assert [stf.sequence for stf, _ in page.context["rows"]] == [2]
+    assert [stf.sequence for stf, *_ in page.context["rows"]] == [2]
     assert "Failed checksum mismatch" in text(page)
 
 

@@ -7,7 +7,17 @@ from typing import Any, Literal, TypedDict
 from ..models import JournalEntry
 
 # What a page needs of a message to move its cells; the rest it asks for over REST.
-_SHOWN = ("sequence", "rse", "reason", "state", "substate", "total_stf_files", "missing")
+_SHOWN = (
+    "sequence",
+    "rse",
+    "site",
+    "before",
+    "reason",
+    "state",
+    "substate",
+    "total_stf_files",
+    "missing",
+)
 
 
 class LiveEvent(TypedDict):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,7 +12,7 @@ from django.db.models import Count, F, Min, Prefetch, Q, QuerySet
 from apps.runs.models import Run
 from apps.runs.workflow_parameters import Processing
 
-from ..choices import Policy, ProcessingState
+from ..choices import BufferState, Policy, ProcessingState
 from ..models import (
     Brake,
     DecisionBox,
@@ -127,18 +127,20 @@ def waiting_reasons(run: Run) -> list[Waiting]:
     )
     examples = StfProcessing.objects.filter(pk__in=[group["example"] for group in groups])
     why = why_unprocessed(list(examples))
-    found = [
-        Waiting(
+    found: dict[tuple[str, str, str], Waiting] = {}
+    for group in groups:
+        # A processing may be done by the time it is asked about.
+        reason = why.get(group["example"]) or group["reason"]
+        key = (group["site"], group["state"], reason)
+        same = found.get(key)
+        found[key] = Waiting(
             group["site"],
             ProcessingState(group["state"]),
-            # A processing may be done by the time it is asked about.
-            why.get(group["example"]) or group["reason"],
-            group["count"],
-            group["sequence"],
+            reason,
+            group["count"] + (same.count if same else 0),
+            min(group["sequence"], same.sequence) if same else group["sequence"],
         )
-        for group in groups
-    ]
-    return sorted(found, key=lambda one: one.state != ProcessingState.FAILED)
+    return sorted(found.values(), key=lambda one: (one.state != ProcessingState.FAILED, -one.count))
 
 
 def failed_jobs(run: Run | None = None) -> QuerySet[ProcessingJob]:
@@ -169,21 +171,25 @@ class ProcessingCell:
 
 
 def processing_cells(run: Run, *, since: int) -> list[ProcessingCell]:
-    """The processings of a run from sequence `since` on, and those before that are not done; one query."""
+    """The processings of a run from sequence `since` on, and those before of STFs that are not safe or not processed;
+    one query.
+    """
     rows = (
         StfProcessing.objects.filter(run=run)
-        .filter(~Q(state=ProcessingState.DONE) | Q(stf__sequence__gte=since))
+        .filter(
+            ~Q(state=ProcessingState.DONE) | Q(stf__sequence__gte=since) | Q(stf__buffer=BufferState.HELD)
+        )
         .order_by("stf__sequence")
         .values_list("stf__sequence", "site", "state", "reason")
     )
     return [ProcessingCell(*row) for row in rows]
 
 
-def done_before(run: Run, sequence: int, *, besides: Iterable[int]) -> dict[str, int]:
-    """By site, how many STFs before this sequence are processed there, but for those of the sequences `besides`."""
+def done_before(run: Run, sequence: int) -> dict[str, int]:
+    """By site, how many STFs before this sequence are processed there and safe; one query."""
     rows = (
         StfProcessing.objects.filter(run=run, state=ProcessingState.DONE, stf__sequence__lt=sequence)
-        .exclude(stf__sequence__in=list(besides))
+        .exclude(stf__buffer=BufferState.HELD)
         .values_list("site")
         .annotate(Count("pk"))
         .order_by()

@@ -1,0 +1,435 @@
+"""Processing on the pages as the server draws them, and what staff may do there."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from apps.runs.models import JournalEntry, Run
+from apps.stf import services
+from apps.stf.choices import TaskCommand
+from apps.stf.models import Brake, DecisionBox, ProcessingSite
+from apps.stf.selectors import SiteCounts
+from apps.stf.services import TaskReport
+from swf_site.pages.run_processing import bar
+from swf_site.pages.run_state import pipeline, run_state
+from tests.factories import a_running_run, an_stf, ended, verified
+from tests.processing import (
+    BNL,
+    JLAB,
+    a_processed_run,
+    attach,
+    job,
+    process,
+    processing_of,
+    submit,
+    task_of,
+)
+from tests.queries import queries_of
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("exit_buffer")]
+
+WHY = "payload: exit code 7"
+
+
+def text(page: Any) -> str:
+    """The words of a page, in one line."""
+    return " ".join(re.sub(r"<[^>]+>", " ", page.content.decode()).split())
+
+
+@pytest.fixture
+def shifter(client: Client) -> Client:
+    """Somebody from the staff, logged in."""
+    client.force_login(User.objects.create_user("shifter", is_staff=True))
+    return client
+
+
+def an_active_run(stfs: int = 6) -> Run:
+    """By turns at two sites: 1 and 4 are processed, 2 has failed for good, 3 runs, 5 is queued, the others wait."""
+    run = a_processed_run(stfs)
+    attach()
+    submit()
+    process(run, [1])
+    process(run, [4], site=JLAB)
+    job(run, 2, site=JLAB, status="failed", reason=WHY, panda_id=77)
+    services.give_up(task_of(run, JLAB), {processing_of(run, 2).pk: WHY})
+    job(run, 3, status="running")
+    job(run, 5, status="activated")
+    return run
+
+
+def page_of(client: Client, run: Run) -> Any:
+    return client.get(f"/runs/{run.run_number}/")
+
+
+def post(client: Client, path: str, **form: str) -> Any:
+    return client.post(path, form, follow=True)
+
+
+def test_the_run_page_shows_how_far_processing_is_at_each_site(client: Client) -> None:
+    run = an_active_run()
+    services.apply_task_reports([TaskReport(task_of(run).jedi_task_id or 0, "running")])
+
+    said = text(page_of(client, run))
+
+    assert "Policy round robin of E1_BNL, E1_JLAB, tester" in said
+    task = task_of(run)
+    assert (
+        f"E1_BNL Up 1 processed 1 running 1 queued PanDA task {task.jedi_task_id} running Outputs in Rucio 1 "
+        f"Task name {task.task_name} Input dataset {task.input_dataset} open" in said
+    )
+    assert "E1_JLAB Up 1 processed 1 waiting 1 failed" in said
+
+
+def test_the_run_page_says_what_is_not_processed_and_why(client: Client) -> None:
+    run = an_active_run()
+
+    said = text(page_of(client, run))
+
+    assert f"E1_JLAB Failed 1 2 {WHY}" in said
+    assert "E1_BNL Running 1 3 its job is running" in said
+    assert f"2 E1_JLAB 77 1 {WHY}" in said
+    services.site_down(JLAB, by="ann", reason="cooling")
+    assert "E1_JLAB Waiting 1 6 E1_JLAB is down: cooling" in text(page_of(client, run))
+
+
+def test_waiting_stfs_of_one_reason_are_one_line_whatever_was_before(client: Client) -> None:
+    run = a_processed_run(4, policy="both", sites=(BNL,))
+    attach()
+    submit()
+    job(run, 3, status="failed", reason=WHY)
+    services.brake_on(run.run_number, by="ann", reason="work")
+
+    (line,) = page_of(client, run).context["unprocessed"]
+
+    assert (line.count, line.sequence, line.reason) == (4, 1, "brake by ann: work")
+
+
+def test_what_holds_processing_stands_on_the_page_with_name_and_time(client: Client) -> None:
+    run = an_active_run()
+    services.brake_on(run.run_number, by="ann", reason="bad data", cancel=True)
+    services.site_down(JLAB, by="bob", reason="cooling")
+
+    said = text(page_of(client, run))
+
+    assert re.search(r"Brake : no new task, .* running jobs are killed\. ann since .* : bad data", said)
+    assert re.search(r"E1_JLAB is down : it is given no STFs\. bob since .* : cooling", said)
+    assert text(client.get(f"/runs/{run.run_number}/parts/")).count("bad data") >= 1
+
+
+def test_the_brake_of_all_runs_is_on_every_page(client: Client) -> None:
+    run = an_active_run()
+    paths = (
+        "/",
+        "/agents/",
+        "/processing/",
+        f"/runs/{run.run_number}/",
+        f"/runs/{run.run_number}/parts/",
+        f"/runs/{run.run_number}/stfs/",
+        f"/runs/{run.run_number}/stfs/1/",
+        "/nowhere/",
+    )
+    assert not [path for path in paths if "Brake on all runs" in text(client.get(path))]
+
+    services.brake_on(None, by="ann", reason="disk is full")
+
+    for path in paths:
+        assert re.search(r"Brake on all runs : .* ann since .* : disk is full", text(client.get(path))), path
+
+
+def test_the_state_of_a_run_has_a_letter_per_site_of_processing(client: Client) -> None:
+    run = an_active_run()
+    an_stf(run, 7)
+
+    state = run_state(run)
+
+    assert [row[6:] for _, row in state["stfs"]] == ["d-", "-f", "w-", "-d", "w-", "-w", ".."]
+    assert state["reasons"][2] == f"processing at E1_JLAB: {WHY}"
+    numbers = {stage["key"]: (stage["done"], stage["of"], stage["failed"]) for stage in pipeline(state)}
+    assert numbers["processed-E1_BNL"] == (1, 3, 0)
+    assert numbers["processed-E1_JLAB"] == (1, 3, 1)
+    assert sum(state["recent"]["processed-E1_BNL"]) == 1
+
+
+def test_old_processed_stfs_are_counted_and_the_others_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("swf_site.pages.run_state.DRAWN", 2)
+    run = an_active_run()
+
+    state = run_state(run)
+
+    assert [sequence for sequence, _ in state["stfs"]] == [2, 3, 5, 6]
+    assert (state["unlisted"]["processed-E1_BNL"], state["unlisted"]["processed-E1_JLAB"]) == (1, 1)
+    assert [stage["done"] for stage in pipeline(state)][-2:] == [1, 1]
+
+
+def test_a_run_without_processing_says_how_to_have_it(client: Client) -> None:
+    run = a_running_run()
+
+    said = text(page_of(client, run))
+
+    assert f"./swf-testbed manage processing policy {run.run_number} both" in said
+    assert [stage["kind"] for stage in page_of(client, run).context["processing"]] == []
+
+
+def test_a_policy_that_was_left_keeps_its_sites_on_the_page(client: Client) -> None:
+    run = an_active_run()
+    services.set_policy(run.run_number, "none", by="ann")
+
+    page = page_of(client, run)
+
+    assert "Policy none , ann" in text(page)
+    assert [row.name for row in page.context["sites"]] == [BNL, JLAB]
+
+
+def test_the_timeline_tells_processing_in_words(client: Client) -> None:
+    run = an_active_run()
+    services.brake_on(run.run_number, by="ann", reason="bad data")
+    services.set_policy(run.run_number, "hash", by="ann")
+    services.request_command(run.run_number, BNL, TaskCommand.KILL, by="ann", reason="wrong")
+
+    said = text(page_of(client, run))
+
+    assert f"PanDA has the task of E1_BNL: {task_of(run).jedi_task_id}" in said
+    assert f"job 77 at E1_JLAB failed: {WHY}" in said
+    assert f"is not processed at E1_JLAB: {WHY}" in said
+    assert "Processed E1_BNL 1" in said
+    assert "Processing is held: bad data ann" in said
+    assert "Policy of processing: hash instead of round-robin" in said
+    assert "PanDA is to kill the task of E1_BNL: wrong" in said
+
+
+def test_the_proof_shows_what_is_processed_and_its_outputs(client: Client) -> None:
+    run = a_processed_run(2, policy="both")
+    attach()
+    submit()
+    process(run, [1, 2])
+    process(run, [1, 2], site=JLAB)
+    services.evaluate(ended(run, count=2))
+
+    said = text(page_of(client, run))
+
+    assert "Processed at E1_BNL 2 Processed at E1_JLAB 2 Outputs 4 Missing 0" in said
+    assert "processed where its policy says, and every output is registered" in said
+    (row,) = client.get("/").context["rows"]
+    assert (row.processing.processed, row.processing.total) == (4, 4)
+
+
+def test_the_list_of_runs_shows_processing_and_the_sites(client: Client) -> None:
+    an_active_run()
+    services.site_down(JLAB, by="ann", reason="cooling")
+
+    page = client.get("/")
+
+    assert "2 of 6 1 failed" in text(page)
+    assert "Processing sites Up E1_BNL Down E1_JLAB ann: cooling" in text(page)
+
+
+def test_an_stf_is_shown_with_its_jobs_and_outputs(client: Client) -> None:
+    run = a_processed_run(1, policy="both")
+    attach()
+    submit()
+    job(run, 1, status="failed", reason=WHY, panda_id=70)
+    process(run, [1])
+
+    said = text(client.get(f"/runs/{run.run_number}/stfs/1/"))
+
+    assert "Processing at E1_BNL Processed" in said
+    assert re.search(rf"70 1 failed .* {WHY}", said)
+    assert f"user.swf:{run.run_number}.1.E1_BNL.root 10 B, adler32 0000000a in Rucio" in said
+    assert "Processing at E1_JLAB Waiting" in said
+    assert "PanDA has made no job of it yet." in said
+
+
+def test_an_stf_that_is_processed_nowhere_says_so(client: Client) -> None:
+    run = a_running_run()
+    verified(an_stf(run, 1))
+    an_stf(run, 2)
+
+    assert "it is archived only" in text(client.get(f"/runs/{run.run_number}/stfs/1/"))
+    assert "decided when it is registered" in text(client.get(f"/runs/{run.run_number}/stfs/2/"))
+    missing = client.get(f"/runs/{run.run_number}/stfs/3/")
+    assert missing.status_code == 404
+    assert f"Run {run.run_number} has no STF 3." in text(missing)
+
+
+def test_the_table_of_stfs_has_a_column_per_site_and_a_filter(client: Client) -> None:
+    run = an_active_run()
+
+    page = client.get(f"/runs/{run.run_number}/stfs/?processing=failed")
+
+    assert [stf.sequence for stf, *_ in page.context["rows"]] == [2]
+    assert f"elsewhere Failed {WHY}" in text(page)
+
+
+def test_the_page_of_processing_lists_tasks_and_failures(client: Client) -> None:
+    run, other = an_active_run(), a_processed_run(1)
+    attach()
+    services.apply_task_reports([TaskReport(task_of(run).jedi_task_id or 0, "running", "slow")])
+
+    page = client.get("/processing/")
+
+    assert [row.task.run for row in page.context["rows"]] == [other, run, run]
+    assert "none yet not submitted 1 waiting" in text(page)
+    assert f"{run.run_number} 2 E1_JLAB 77 1 {WHY}" in text(page)
+    found = client.get(f"/processing/?run={run.run_number}&status=running&site={BNL}")
+    assert [row.task for row in found.context["rows"]] == [task_of(run)]
+    assert "No task is like this" in text(client.get("/processing/?status=broken"))
+
+
+def test_an_empty_page_of_processing_says_what_to_do_next(client: Client) -> None:
+    said = text(client.get("/processing/"))
+
+    assert "There is no task yet" in said
+    assert "No site is known yet" in said
+
+
+@pytest.mark.parametrize("path", ["/", "/processing/", "/runs/RUN/", "/runs/RUN/stfs/", "/runs/RUN/stfs/1/"])
+def test_pages_take_a_constant_number_of_queries(client: Client, path: str) -> None:
+    run = an_active_run()
+    address = path.replace("RUN", str(run.run_number))
+    few = queries_of(lambda: client.get(address))
+    more = [an_stf(run, sequence) for sequence in range(7, 20)]
+    verified(*more)
+    attach()
+    process(run, range(7, 12, 2))
+    for sequence in (8, 10):
+        job(run, sequence, site=JLAB, status="failed", reason=f"{WHY} of {sequence}")
+    an_active_run_again = a_processed_run(3)
+    attach()
+    submit()
+    process(an_active_run_again, [1])
+
+    assert queries_of(lambda: client.get(address)) <= few
+
+
+def test_staff_hold_a_run_and_let_it_go_on(shifter: Client) -> None:
+    run = an_active_run()
+    address = f"/runs/{run.run_number}/brake"
+
+    said = text(post(shifter, f"{address}/on/", reason="bad data", cancel="on"))
+    assert f"The brake of run {run.run_number} is on. Running jobs are killed." in said
+    assert "Release brake" in said
+    brake = Brake.objects.get()
+    assert (brake.by, brake.reason, brake.cancel) == ("shifter", "bad data", True)
+    assert "is off." in text(post(shifter, f"{address}/off/", reason="good data"))
+    assert not Brake.objects.get().is_on
+
+
+def test_staff_hold_all_runs(shifter: Client) -> None:
+    said = text(post(shifter, "/processing/brake/on/", reason="disk"))
+
+    assert "The brake of all runs is on. Running jobs may end." in said
+    assert "Release brake of all runs" in said
+    post(shifter, "/processing/brake/off/", reason="bigger disk")
+    assert not Brake.objects.get().is_on
+
+
+def test_staff_change_the_policy(shifter: Client) -> None:
+    run = an_active_run()
+
+    page = post(
+        shifter,
+        f"/runs/{run.run_number}/policy/",
+        policy="explicit",
+        sites="E1_JLAB, E1_BNL",
+        rules="E1_BNL:1-5, E1_JLAB:6",
+    )
+
+    assert f"The policy of run {run.run_number} is explicit" in text(page)
+    box = DecisionBox.objects.get()
+    assert (box.sites, box.rules, box.changed_by) == ([JLAB, BNL], ["E1_BNL:1-5", "E1_JLAB:6"], "shifter")
+
+
+@pytest.mark.parametrize("wish", ["kill", "finish", "retry", "reload"])
+def test_staff_have_a_task_commanded(shifter: Client, wish: str) -> None:
+    run = an_active_run()
+
+    page = post(shifter, f"/runs/{run.run_number}/tasks/{wish}/", site=BNL, reason="wrong payload")
+
+    assert f"PanDA will be asked to {wish} the task at E1_BNL." in text(page)
+    assert "shifter: wrong payload waits" in text(page)
+    entry = JournalEntry.objects.get(kind="task_command")
+    assert (entry.actor, entry.payload["command"]) == ("shifter", wish)
+
+
+def test_staff_mark_a_site_down_and_up(shifter: Client) -> None:
+    an_active_run()
+
+    assert "E1_JLAB is down" in text(post(shifter, f"/processing/sites/{JLAB}/down/", reason="cooling"))
+    assert ProcessingSite.objects.get(is_down=True).changed_by == "shifter"
+    assert "E1_JLAB is up." in text(post(shifter, f"/processing/sites/{JLAB}/up/", reason="cold again"))
+
+
+def test_failed_processing_is_tried_again_from_the_run_page(shifter: Client) -> None:
+    run = an_active_run()
+
+    assert "Try failed again" in text(page_of(shifter, run))
+    post(shifter, f"/runs/{run.run_number}/retry/")
+    assert processing_of(run, 2).state == "waiting"
+
+
+@pytest.mark.parametrize(
+    ("path", "form", "why"),
+    [
+        ("/runs/RUN/brake/on/", {"reason": " "}, "a brake needs a name (by) and a reason"),
+        ("/runs/RUN/brake/off/", {"reason": "x"}, "there is no brake on run"),
+        ("/runs/RUN/policy/", {"policy": "explicit"}, "needs rules"),
+        ("/runs/RUN/policy/", {"policy": ""}, "policy: "),
+        ("/runs/RUN/tasks/kill/", {"site": "E1_CERN"}, "has no task at E1_CERN"),
+        ("/processing/sites/E1_CERN/down/", {"reason": "x"}, "there is no processing site"),
+        ("/processing/brake/on/", {}, "a brake needs a name (by) and a reason"),
+    ],
+)
+def test_a_refusal_is_shown_on_the_page(shifter: Client, path: str, form: dict[str, str], why: str) -> None:
+    run = an_active_run()
+
+    page = post(shifter, path.replace("RUN", str(run.run_number)), **form)
+
+    assert page.status_code == 200
+    assert why in text(page)
+
+
+def test_nobody_else_may_act(client: Client) -> None:
+    run = an_active_run()
+    client.force_login(User.objects.create_user("stranger"))
+
+    for path in (
+        f"/runs/{run.run_number}/brake/on/",
+        f"/runs/{run.run_number}/policy/",
+        f"/runs/{run.run_number}/tasks/kill/",
+        "/processing/brake/on/",
+        f"/processing/sites/{BNL}/down/",
+    ):
+        assert client.post(path, {"reason": "fun", "policy": "none", "site": BNL}).status_code == 302
+        assert client.get(path).status_code == 405
+    assert not Brake.objects.exists()
+    assert DecisionBox.objects.get().policy == "round-robin"
+    assert "Control processing" not in text(page_of(client, run))
+    assert "Mark down" not in text(client.get("/processing/"))
+
+
+def test_pages_bring_no_foreign_hosts_and_no_inline_code(shifter: Client) -> None:
+    run = an_active_run()
+    services.brake_on(None, by="ann", reason="work")
+    for path in ("/processing/", f"/runs/{run.run_number}/", f"/runs/{run.run_number}/stfs/1/"):
+        html = shifter.get(path).content.decode()
+
+        assert not re.search(r"""(?:src|href|action)=["'](?:https?:)?//""", html), path
+        assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]*(?:src=|application/json))", html), (
+            path
+        )
+
+
+def test_a_bar_has_a_part_for_each_state_that_occurs() -> None:
+    parts = bar(SiteCounts(waiting=1, running=2, processed=5))
+
+    assert [(part.key, part.label, part.start, part.width) for part in parts] == [
+        ("done", "processed", 0.0, 62.5),
+        ("running", "running", 62.5, 25.0),
+        ("waiting", "waiting", 87.5, 12.5),
+    ]
+    assert bar(SiteCounts()) == []
