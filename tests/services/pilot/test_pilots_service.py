@@ -13,6 +13,7 @@ import uproot
 from apps.stf.container.content import expected_truth
 from services.base import Engine, EngineError
 from services.panda.pilot.engine import SLOTS, Pilots
+from tests.engines import Engines
 from tests.services.catalogue import poll
 from tests.services.pilot.processes import gone
 from tests.services.pilot.processing import SITE, WALL_SECONDS, Processing
@@ -111,6 +112,26 @@ def test_parent_that_is_killed_takes_all_with_it(
     poll(lambda: processing.states()["failed"] >= 2, processing.why)
     stop(processing)
     poll(lambda: not payload_pids(pilots))
+
+
+@pytest.mark.parametrize("name", ["panda", "rucio"])
+def test_server_that_is_killed_in_mid_job_is_waited_for(
+    processing: Processing, pilots: Engine, engines: Engines, name: str
+) -> None:
+    processing.add_stfs(3)
+    processing.submit(SLOW)
+    processing.close()
+    poll(lambda: processing.states()["running"] == 2, processing.why)
+    server = engines.start(name)
+    assert server.pid is not None
+    os.kill(server.pid, signal.SIGKILL)
+    poll(lambda: "does not answer" in str(pilots.ready()))
+    server.stop()
+    server.start()
+    poll(processing.ended, processing.why)
+    assert processing.status() == "done", processing.why()
+    assert_each_stf_counts_once(processing)
+    poll(lambda: pilots.ready() is None, pilots.ready)
 
 
 def test_pilots_of_one_home_have_one_parent(pilots: Engine) -> None:
