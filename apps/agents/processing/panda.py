@@ -28,6 +28,8 @@ from pandaclient import Client
 CALL_SECONDS = 20.0
 MOST_JOBS = 100
 NO_REASON = "PanDA gives no reason"
+# Of a submission: new, twice a name that it knows already, and an ended task of this name that goes on.
+TAKEN = frozenset({0, 1, 2, 3})
 
 _answers = threading.local()
 _JEDI_TASK_ID = re.compile(r"jediTaskID=(\d+)")
@@ -76,10 +78,10 @@ class Panda:
     def submit(self, parameters: dict[str, Any]) -> int:
         """Give PanDA a task; its id. A name that PanDA knows already is the same task: it keeps its id."""
         status, answer = self._call(Client.insertTaskParams, parameters, properErrorCode=True)
-        message = str(answer[1]) if status == 0 else str(answer)
-        found = _JEDI_TASK_ID.search(message)
-        if status != 0 or found is None:
-            raise RefusedByPanda(message or NO_REASON)
+        code, message = answer if status == 0 else (status, _said())
+        found = _JEDI_TASK_ID.search(str(message))
+        if code not in TAKEN or found is None:
+            raise RefusedByPanda(str(message or NO_REASON))
         return int(found.group(1))
 
     def changed_tasks(self, since: datetime, label: str) -> list[TaskFacts]:

@@ -12,7 +12,7 @@ from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from apps.agents.processing import killer
 from apps.stf import selectors, services
-from apps.stf.choices import ProcessingState
+from apps.stf.choices import ProcessingState, TaskCommand
 from apps.stf.models import StfProcessing
 from apps.stf.selectors import processing as processing_selectors
 from tests.factories import an_stf, ended
@@ -99,6 +99,11 @@ class Processing(DatabaseMachine):
     def retry(self) -> None:
         services.retry_failed(self.run, by="ann")
 
+    @rule(name=SITES, command=st.sampled_from(TaskCommand))
+    def command(self, name: str, command: TaskCommand) -> None:
+        if self.run.tasks.filter(site=name, jedi_task_id__isnull=False).exists():
+            services.request_command(self.run.run_number, name, command, by="ann")
+
     @invariant()
     def no_stf_is_processed_twice(self) -> None:
         finished = [job for job in self.site.panda.jobs_by_id.values() if job.status == "finished"]
@@ -163,4 +168,4 @@ def test_whatever_happens_no_stf_is_processed_twice_and_none_is_lost(
 ) -> None:
     monkeypatch.setattr(killer, "SETTLE", timedelta(0))
     monkeypatch.setattr(processing_selectors, "KILL_AGAIN", timedelta(0))
-    explore(Processing, examples=15, steps=30)
+    explore(Processing, examples=10, steps=30)
