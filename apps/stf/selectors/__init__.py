@@ -21,15 +21,11 @@ from .archiving import (
     unverified_replicas,
 )
 from .counts import SiteCounts, StageCounts, counts_of_runs, site_counts, stage_counts
+from .holding import Holds, brakes_on, holds, is_allowed
 from .processing import (
     KILL_AGAIN,
-    Holds,
-    Unprocessed,
-    brakes_on,
     ended_jobs,
-    holds,
     inputs_to_close,
-    is_allowed,
     job_list,
     jobs_to_kill,
     known_statuses,
@@ -47,9 +43,8 @@ from .processing import (
     to_attach,
     to_clear,
     to_detach,
-    unprocessed,
-    why_unprocessed,
 )
+from .reasons import Unprocessed, unprocessed, why_unprocessed
 
 __all__ = [
     "KILL_AGAIN",

@@ -1,15 +1,12 @@
-"""Reads of processing: what the loops of the agents have to do, and why an STF is not processed yet."""
+"""Reads of processing: lists, and what the loops of the agents have to do."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 
-from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
-
-from apps.runs.models import Run
 
 from ..choices import (
     FINAL_TASK,
@@ -19,7 +16,6 @@ from ..choices import (
     Registration,
 )
 from ..models import (
-    Brake,
     ProcessingJob,
     ProcessingOutput,
     ProcessingSite,
@@ -27,10 +23,9 @@ from ..models import (
     StfFile,
     StfProcessing,
 )
+from .holding import holds
 
 _ENDED = (ProcessingState.DONE, ProcessingState.FAILED)
-# What a pilot has not begun can be taken back.
-_WITH_NOBODY = (ProcessingState.WAITING, ProcessingState.QUEUED)
 KILL_AGAIN = timedelta(seconds=10)
 
 
@@ -61,50 +56,6 @@ def output_list() -> QuerySet[ProcessingOutput]:
 def processing_list() -> QuerySet[StfProcessing]:
     """All processings with STF and run, newest first."""
     return StfProcessing.objects.select_related("stf", "run").order_by("-pk")
-
-
-def brakes_on() -> QuerySet[Brake]:
-    """The brakes that are on; that of all runs first."""
-    return Brake.objects.filter(is_on=True).select_related("run").order_by(F("run").asc(nulls_first=True))
-
-
-@dataclass(frozen=True)
-class Holds:
-    """What keeps STFs from their sites at this moment: sites that are down, and brakes by run (None for all runs)."""
-
-    down: dict[str, ProcessingSite]
-    brakes: dict[int | None, Brake]
-
-    def brake_of(self, run_id: int) -> Brake | None:
-        """The brake that holds this run, if one does."""
-        return self.brakes.get(None) or self.brakes.get(run_id)
-
-    def braked(self, *, cancel: bool = False) -> Q:
-        """Of processings, those of runs that a brake holds; with `cancel`, one that kills running jobs too."""
-        held = {run_id for run_id, brake in self.brakes.items() if brake.cancel or not cancel}
-        return Q(pk__isnull=False) if None in held else Q(run__in=held)
-
-    def held(self) -> Q:
-        """Of processings, those that are not to be in their site's dataset now."""
-        return self.braked() | Q(site__in=list(self.down)) | self.astray()
-
-    def astray(self) -> Q:
-        """Of processings, those that still wait at another site though their chosen one is up."""
-        away = Q(may_move=True, state__in=_WITH_NOBODY) & ~Q(site=F("chosen_site"))
-        return away & ~Q(chosen_site__in=list(self.down))
-
-
-def holds() -> Holds:
-    """What keeps STFs from their sites; two queries."""
-    return Holds(
-        {site.name: site for site in ProcessingSite.objects.filter(is_down=True)},
-        {brake.run_id: brake for brake in Brake.objects.filter(is_on=True)},
-    )
-
-
-def is_allowed(processing: StfProcessing) -> bool:
-    """Whether the STF may be in the input dataset of the site where it is: PanDA may make jobs of it."""
-    return not StfProcessing.objects.filter(holds().held(), pk=processing.pk).exists()
 
 
 def to_attach(*, limit: int) -> list[StfProcessing]:
@@ -287,67 +238,3 @@ def jobs_to_kill() -> list[ProcessingJob]:
         .select_related("task")
         .order_by("panda_id")
     )
-
-
-@dataclass(frozen=True)
-class Unprocessed:
-    """An STF that is not processed at a site where it is to be, or whose output Rucio does not hold; and why."""
-
-    sequence: int
-    filename: str
-    site: str
-    reason: str
-
-
-def unprocessed(run: Run, *, last: int) -> list[Unprocessed]:
-    """What is left to process of a run's STFs up to the sequence `last`, in order; as many queries for any number."""
-    left = (
-        StfProcessing.objects.filter(run=run, stf__sequence__lte=last)
-        .exclude(state=ProcessingState.DONE)
-        .select_related("stf")
-        .order_by("stf__sequence", "site")
-    )
-    now, tasks = holds(), {task.site: task for task in ProcessingTask.objects.filter(run=run)}
-    found = [
-        Unprocessed(one.stf.sequence, one.stf.stf_filename, one.site, _why(one, now, tasks.get(one.site)))
-        for one in left
-    ]
-    missing = (
-        ProcessingOutput.objects.filter(job__task__run=run, registered_at__isnull=True)
-        .filter(job__processings__stf__sequence__lte=last)
-        .values_list(
-            "job__processings__stf__sequence", "job__processings__stf__stf_filename", "rse", "name", "reason"
-        )
-    )
-    found += [
-        Unprocessed(sequence, filename, rse, f"output {name}: {reason or 'not seen in Rucio yet'}")
-        for sequence, filename, rse, name, reason in missing
-    ]
-    return sorted(found, key=lambda one: (one.sequence, one.site))
-
-
-def why_unprocessed(processings: Sequence[StfProcessing]) -> dict[int, str]:
-    """Why each of these is not processed yet, by its id; "" for those that are."""
-    now = holds()
-    runs = {processing.run_id for processing in processings}
-    tasks = {(task.run_id, task.site): task for task in ProcessingTask.objects.filter(run__in=runs)}
-    return {one.pk: _why(one, now, tasks.get((one.run_id, one.site))) for one in processings}
-
-
-def _why(processing: StfProcessing, now: Holds, task: ProcessingTask | None) -> str:
-    """The nearest reason: what was decided before what went wrong, and that before what is only slow."""
-    if processing.state == ProcessingState.DONE:
-        return ""
-    if processing.state == ProcessingState.FAILED:
-        return processing.reason
-    if brake := now.brake_of(processing.run_id):
-        return f"brake by {brake.by}: {brake.reason}"
-    if site := now.down.get(processing.site):
-        return f"{site.name} is down: {site.down_reason}"
-    if task is not None and task.reason:
-        return f"task {task}: {task.reason}"
-    words = {
-        ProcessingState.RUNNING: "its job is running",
-        ProcessingState.QUEUED: "its job waits for a slot",
-    }.get(ProcessingState(processing.state), "waits for a job of PanDA's")
-    return f"{words}; before that: {processing.reason}" if processing.reason else words

@@ -22,7 +22,8 @@ from ..models import (
     StfProcessing,
 )
 from .counts import SiteCounts
-from .processing import job_list, why_unprocessed
+from .processing import job_list
+from .reasons import why_unprocessed
 
 # Reasons differ by job and site at most; more than this nobody reads.
 MOST_REASONS = 50
