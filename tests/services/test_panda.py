@@ -19,6 +19,7 @@ from services.panda.engine import Panda
 from services.panda.settings import VO
 from services.panda.tokens import Authority
 from services.rucio.settings import SCOPE
+from tests.panda.contract.client import ClientProcess
 from tests.panda.world import NICKNAME_SCOPE, Api, Pilot, Run, adler32, client_of_rucio, pilot, poll, user
 
 pytestmark = pytest.mark.services
@@ -496,6 +497,40 @@ def test_a_task_that_cannot_be_done_is_broken_with_a_reason(
     assert str(api.info(task_id)["errorDialog"]).startswith(reason)
 
 
+def test_prun_makes_a_task_on_an_open_dataset(
+    panda: Engine, api: Api, catalogue: Any, run: Run, tmp_path: Path
+) -> None:
+    (name,) = run.add(run.files(1))
+    (tmp_path / "payload.py").write_text("print('processed')\n")
+    client = ClientProcess(panda.environment(), tmp_path)
+    try:
+        made = client.prun(
+            tmp_path,
+            *("--inDS", f"{SCOPE}:{run.dataset}", "--outDS", f"user.swf.swf.{run.name}.{run.site}.processed"),
+            *("--exec", "python3 payload.py %IN --summary stf.json", "--outputs", "stf.root,stf.json"),
+            *("--nFilesPerJob", "1", "--site", run.site, "--vo", "wlcg", "--workingGroup", "EIC"),
+            *("--noBuild", "--expertOnly_skipScout"),
+        )
+        made |= {"runUntilClosed": True, "processingType": "stfprocessing"}
+        status, (code, message) = client.call("insertTaskParams", made)
+    finally:
+        client.close()
+    assert (status, code) == (0, 0), message
+    task_id = int(message.rpartition("=")[2])
+    one = a_pilot(panda, catalogue, task_id)
+    taken = one.wait_for_job()
+    assert taken["inFiles"] == name
+    assert [file.rpartition("000001.")[2] for file in taken["outFiles"].split(",")] == [
+        "stf.root",
+        "stf.json",
+        "log.tgz",
+    ]
+    one.finish(taken)
+    poll(lambda: len(run.outputs()) == 1)
+    run.close()
+    api.wait(task_id, "done")
+
+
 def test_an_unknown_dataset_is_told(api: Api, run: Run) -> None:
     run.dataset = "run.nowhere"
     task_id = submit(api, run)
@@ -515,6 +550,9 @@ def test_others_have_no_say(panda: Engine, api: Api, catalogue: Any, run: Run) -
         assert refused["message"] == "not the task owner or no production role"
     assert other.post("job/kill", job_ids=[number])["data"] == [False]
     assert other.get("task/get_tasks_modified_since", since="2020-01-01 00:00:00")["data"] == {}
+    mine = json.dumps({"userName": "Swf Testbed"})
+    assert other.get("task/get_tasks_detailed_info_since", filters=mine)["data"] == []
+    assert api.get("task/get_tasks_detailed_info_since", filters=mine)["data"] != []
     assert Api(api.base, authority.sign(VO, "x", "x", ["atlas"], 60)).http.get("system/is_alive").text == (
         "ERROR : Token authentication failed. Not a member of the EIC group"
     )

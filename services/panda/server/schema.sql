@@ -33,8 +33,8 @@ CREATE TABLE tasks (
 );
 CREATE INDEX tasks_name ON tasks (taskname, username, vo, prodsourcelabel);
 CREATE INDEX tasks_modified ON tasks (username, modificationtime);
-CREATE INDEX tasks_open ON tasks (jeditaskid)
-    WHERE command IS NOT NULL OR status NOT IN ('done', 'finished', 'failed', 'aborted', 'broken', 'exhausted', 'paused');
+CREATE INDEX tasks_status ON tasks (status);
+CREATE INDEX tasks_command ON tasks (jeditaskid) WHERE command IS NOT NULL;
 
 CREATE TABLE datasets (
     datasetid bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
