@@ -53,7 +53,7 @@ def test_a_site_that_goes_down_hands_its_stfs_over_and_gets_new_ones_when_it_is_
     wait_until(
         lambda: _counts(testbed, run)[("E1_BNL", "done")] > before + 2, seconds=60, what="E1_BNL goes on"
     )
-    _command(testbed, "site", "up", "E1_JLAB")
+    _command(testbed, "site", "up", "E1_JLAB", "--reason", "the power is back")
     wait_until(lambda: testbed.lifecycle(run) == "closed", seconds=180, what="the run is closed")
 
     assert _done(testbed, run) == STFS
@@ -92,7 +92,7 @@ def test_the_brake_stops_everything_until_it_is_released(testbed: Testbed) -> No
     status = json.loads(testbed.manage("processing", "status", "--json").stdout)
     assert "wrong calibration" in json.dumps(status)
 
-    _command(testbed, "brake", "off", "--run", str(run))
+    _command(testbed, "brake", "off", "--run", str(run), "--reason", "calibration is right now")
     wait_until(lambda: testbed.lifecycle(run) == "closed", seconds=180, what="the run is closed")
     assert _done(testbed, run) == STFS
 
