@@ -17,13 +17,14 @@ from urllib.error import URLError
 import pytest
 from django.conf import settings
 from django.db import connection
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from apps.agents.bus.relay import sequence
 from services.base import default_home
 from services.ports import port
 
 PATIENCE = 20.0
+CONTRAST = (Path(__file__).parent / "contrast.js").read_text()
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -34,6 +35,8 @@ FLAGS = [
     "--disable-sync",
 ]
 T = TypeVar("T")
+
+expect.set_options(timeout=PATIENCE * 1000)
 
 
 class Web:
@@ -102,6 +105,17 @@ def browser(web: Web) -> Iterator[Browser]:
 
 
 @pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page whose errors fail the test: those of its code, and what the policy for content does not let it do."""
+    opened = browser.new_page(viewport={"width": 1280, "height": 900})
+    errors: list[str] = []
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    opened.on("console", lambda said: errors.append(said.text) if "Security Policy" in said.text else None)
+    yield opened
+    assert errors == []
+
+
+@pytest.fixture
 def elsewhere() -> Iterator[Callable[..., Any]]:
     """Calls a function in a thread of its own, as other processes do, and numbers what it wrote, as the relay does."""
 
@@ -118,3 +132,8 @@ def elsewhere() -> Iterator[Callable[..., Any]]:
         yield lambda function, *arguments, **named: executor.submit(
             call, function, *arguments, **named
         ).result()
+
+
+def done(page: Page, stage: str) -> Any:
+    """How many STFs the strip says are through a stage."""
+    return page.locator(f'[data-stage="{stage}"] [data-done]')

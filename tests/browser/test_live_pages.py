@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from apps.runs import services as runs
 from apps.runs.models import Run
 from apps.stf import services as stfs
 from apps.stf.choices import ReplicaState
-from tests.browser.conftest import PATIENCE, Web
+from tests.browser.conftest import CONTRAST, Web, done
 from tests.factories import a_running_run, an_stf, change_replicas, ended, registered, verified
 
 pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("exit_buffer")]
 
-CONTRAST = (Path(__file__).parent / "contrast.js").read_text()
 Elsewhere = Callable[..., Any]
-
-expect.set_options(timeout=PATIENCE * 1000)
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page whose errors fail the test: those of its code, and what the policy for content does not let it do."""
-    opened = browser.new_page(viewport={"width": 1280, "height": 900})
-    errors: list[str] = []
-    opened.on("pageerror", lambda error: errors.append(str(error)))
-    opened.on("console", lambda said: errors.append(said.text) if "Security Policy" in said.text else None)
-    yield opened
-    assert errors == []
 
 
 def an_incomplete_run() -> Run:
@@ -50,10 +35,6 @@ def an_incomplete_run() -> Run:
 def make(run: Run, sequence: int) -> None:
     """One more STF, registered and verified at both sites."""
     verified(an_stf(run, sequence))
-
-
-def done(page: Page, stage: str) -> Any:
-    return page.locator(f'[data-stage="{stage}"] [data-done]')
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -170,7 +151,7 @@ def test_an_operator_pauses_a_run(page: Page, web: Web, elsewhere: Elsewhere) ->
     page.get_by_label("Password").fill("secret")
     page.get_by_role("button", name="Log in").click()
 
-    page.get_by_label("Reason").fill("beam studies")
+    page.get_by_role("form", name="Datataking").get_by_label("Reason").fill("beam studies")
     page.get_by_role("button", name="Pause").click()
 
     expect(page.get_by_text(f"The DAQ has been asked to pause run {run.run_number}.")).to_be_visible()

@@ -10,7 +10,6 @@ from datetime import datetime
 from django.db.models import Count, F, Min, Prefetch, Q, QuerySet
 
 from apps.runs.models import Run
-from apps.runs.workflow_parameters import Processing
 
 from ..choices import BufferState, Policy, ProcessingState
 from ..models import (
@@ -50,9 +49,9 @@ def box_of(run: Run) -> BoxView:
     box = DecisionBox.objects.filter(run=run).first()
     if box is not None:
         return BoxView(Policy(box.policy), box.sites, box.rules, box.changed_by, box.changed_at)
-    wanted = Processing.model_validate(run.parameters.get("processing", {}))
-    sites = list(wanted.sites or run.parameters["replication"]["rses"])
-    return BoxView(Policy(wanted.policy), sites, list(wanted.rules))
+    wanted = run.parameters.get("processing", {})
+    sites = list(wanted.get("sites") or run.parameters["replication"]["rses"])
+    return BoxView(Policy(wanted.get("policy", Policy.NONE)), sites, list(wanted.get("rules", [])))
 
 
 def sites_in_use(box: BoxView, counts: dict[str, SiteCounts]) -> list[str]:
