@@ -32,8 +32,8 @@ from services.panda.server.pilots import acquire, update
 from services.panda.server.states import JOB_WITH_PILOT, TASK_FINAL, TASK_MOVES
 from services.panda.server.submit import register, submit
 from services.postgres.engine import Postgres
+from tests.panda.memory import MemoryCatalogue
 from tests.panda.world import Run
-from tests.services.panda_catalogue import MemoryCatalogue
 
 pytestmark = pytest.mark.services
 
