@@ -16,7 +16,7 @@ from apps.stf import services
 from tests.agents.catalogue import registrations
 from tests.factories import a_running_run, an_stf, ended, kinds
 from tests.fakes.rucio import FakeRucio
-from tests.processing import BNL, JLAB, clear, task_of
+from tests.processing import BNL, JLAB, clear, process, task_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("exit_buffer")]
 
@@ -76,6 +76,9 @@ def test_killed_between_rucio_and_database_it_goes_on_to_the_same_end(
     asked = len(rucio.calls)
     if method == "detach":
         services.site_down(JLAB, by="ann", reason="flood")
+    if method == "close_dataset":
+        process(run, [1, 3])
+        process(run, [2, 4], site=JLAB)
     ended(run, count=4)
     with connection.execute_wrapper(die), pytest.raises(SystemExit):
         allocator.step()
@@ -127,8 +130,11 @@ def test_datasets_are_closed_after_the_last_stf_and_opened_again_for_a_late_one(
 ) -> None:
     run = a_registered_run(registrar)
     allocator.step()
-    assert rucio.is_open(services.input_name(run, BNL))
     ended(run, count=4)
+    allocator.step()
+    assert rucio.is_open(services.input_name(run, BNL))
+    process(run, [1, 3])
+    process(run, [2, 4], site=JLAB)
     allocator.step()
     assert not rucio.is_open(services.input_name(run, BNL))
     assert not task_of(run).is_open
@@ -138,6 +144,8 @@ def test_datasets_are_closed_after_the_last_stf_and_opened_again_for_a_late_one(
     registrar.step()
     allocator.step()
     assert members(rucio, run, BNL) == [1, 3, 5]
+    process(run, [5])
+    allocator.step()
     assert not task_of(run).is_open  # and closed once more
     assert kinds(run, "input_opened", "input_closed").count("input_opened") == 3
 

@@ -212,27 +212,52 @@ def test_trouble_with_a_submission_is_told_once_and_goes_with_it() -> None:
     assert task_of(run).reason == ""
 
 
-def test_inputs_are_closed_when_nothing_more_can_come() -> None:
+def test_inputs_are_closed_when_all_is_processed_or_has_failed() -> None:
     run = a_processed_run()
     attach()
+    job(run, 1, status="finished")
     assert selectors.inputs_to_close() == []
+    ended(run, count=2)
+    assert selectors.inputs_to_close() == []
+
+    services.site_down(JLAB, by="ann", reason="flood")
+    detach()
+    clear()
+    services.site_up(JLAB, by="ann", reason="dry")
+    attach()
+    assert selectors.inputs_to_close() == []
+    job(run, 2, status="finished", site=JLAB)
+    for task in selectors.inputs_to_close():
+        services.close_input(task)
+    assert not task_of(run).is_open
+    assert kinds(run, "input_closed") == ["input_closed"] * 2
+
+
+def test_where_a_job_reads_several_stfs_inputs_are_closed_when_all_are_in_and_nothing_is_held() -> None:
+    run = a_processed_run(n_files_per_job=10)
+    attach()
     ended(run, count=2)
     assert [task.site for task in selectors.inputs_to_close()] == [BNL, JLAB]
 
     services.brake_on(run.run_number, by="ann", reason="look at it")
     assert selectors.inputs_to_close() == []
-    services.brake_off(run.run_number, by="ann", reason="fine")
-    services.site_down(JLAB, by="ann", reason="flood")
-    assert selectors.inputs_to_close() == []
-    detach()
-    clear()
-    services.site_up(JLAB, by="ann", reason="dry")
-    assert selectors.inputs_to_close() == []
+
+
+def test_an_input_is_opened_again_for_what_is_retried() -> None:
+    run = a_processed_run()
     attach()
+    submit()
+    ended(run, count=2)
+    job(run, 2, status="finished", site=JLAB)
+    services.give_up(task_of(run), {processing_of(run, 1).pk: "PanDA has given up"})
     for task in selectors.inputs_to_close():
         services.close_input(task)
-    assert not task_of(run).is_open
-    assert kinds(run, "input_closed") == ["input_closed"] * 2
+    assert selectors.inputs_to_open() == []
+
+    services.retry_failed(run, by="ann")
+    assert selectors.inputs_to_open() == []  # PanDA must end the task first
+    services.finish_command(task_of(run), "accepted")
+    assert [task.site for task in selectors.inputs_to_open()] == [BNL]
 
 
 def test_counts_are_per_site_and_take_as_many_queries_for_any_number_of_runs(

@@ -36,6 +36,9 @@ class Allocator:
         allowed = selectors.to_attach(limit=MOST_FILES)
         for those in _by_site(allowed):
             self._try(those, self._attach)
+        for task in selectors.inputs_to_open():
+            self._rucio.open_input(task.input_scope, task.input_name, run_number=task.run.run_number)
+            services.open_input(task.run, task.site, scope=task.input_scope, name=task.input_name)
         for task in selectors.inputs_to_close():
             self._rucio.close_dataset(task.input_scope, task.input_name)
             services.close_input(task)

@@ -104,7 +104,7 @@ def _is_taken_up(task: ProcessingTask) -> bool:
 
 def _why_given_up(task: ProcessingTask, processing: StfProcessing, state: str | None) -> str:
     """Why PanDA will make no job of it any more; "" if it may."""
-    if state == "failed" and _failed_since(processing, task.command_done_at):
+    if state == "failed" and _failed_since(processing, task.command_done_at, processing.attached_at):
         return f"PanDA has given up after {processing.attempts} failed jobs: {processing.reason}"
     if task.status not in FINAL_TASK:
         return ""
@@ -118,10 +118,10 @@ def _why_given_up(task: ProcessingTask, processing: StfProcessing, state: str | 
     return ""
 
 
-def _failed_since(processing: StfProcessing, told_at: datetime | None) -> bool:
-    """Whether a job of it has ended since PanDA was last told to do something about the task."""
+def _failed_since(processing: StfProcessing, *moments: datetime | None) -> bool:
+    """Whether a job of it has ended since PanDA was last told something: to go on with the task, or of this STF."""
     ended = [job.ended_at for job in processing.jobs.all() if job.ended_at]
-    return bool(ended) and (told_at is None or max(ended) > told_at)
+    return bool(ended) and all(moment is None or max(ended) > moment for moment in moments)
 
 
 def _by_whom(task: ProcessingTask) -> str:

@@ -14,6 +14,7 @@ from ..choices import (
     RELOADABLE_TASK,
     ProcessingState,
     Registration,
+    TaskCommand,
 )
 from ..models import (
     ProcessingJob,
@@ -87,22 +88,26 @@ def to_detach(*, limit: int) -> list[StfProcessing]:
 def inputs_to_close() -> list[ProcessingTask]:
     """Open input datasets that need not take any STF more, as far as can be told now.
 
-    The run has ended, its STFs are registered, and each that is to be processed is in a dataset or done; nothing is
-    held, so nothing will have to move.
+    The run has ended, its STFs are registered, and all that are to be processed have been or have failed. Not before:
+    PanDA looks at a closed dataset no more, and would not see that an STF was taken out of it. But where a job reads
+    several STFs, PanDA keeps the last few for a job only when the dataset is closed: then it is enough that all are in it
+    and nothing is held. And what a retry waits for is that PanDA ends the task.
     """
-    now = holds()
-    unsettled = (
+    retried = _asked_to_go_on(ProcessingTask.objects.filter(run=OuterRef("run"), site=OuterRef("site")))
+    unfinished = (
         StfProcessing.objects.filter(run=OuterRef("run"))
         .exclude(state__in=_ENDED)
-        .filter(Q(attached_at__isnull=True) | now.held())
+        .exclude(Exists(retried), state=ProcessingState.WAITING)
     )
+    movable = unfinished.filter(Q(attached_at__isnull=True) | holds().held())
     tasks = [
         task
         for task in ProcessingTask.objects.filter(is_open=True, run__expected_stf_count__isnull=False)
-        .exclude(Exists(unsettled))
-        .select_related("run__decision_box")
+        .annotate(is_unfinished=Exists(unfinished), is_movable=Exists(movable))
+        .select_related("run__execution")
         .order_by("pk")
-        if not now.brake_of(task.run_id) and now.down.keys().isdisjoint(task.run.decision_box.sites)
+        if not task.is_unfinished
+        or (not task.is_movable and task.run.parameters["processing"]["n_files_per_job"] > 1)
     ]
     registered: dict[int, int] = dict(
         StfFile.objects.filter(run__in={task.run_id for task in tasks}, registration=Registration.REGISTERED)
@@ -111,6 +116,21 @@ def inputs_to_close() -> list[ProcessingTask]:
         .order_by()
     )
     return [task for task in tasks if registered.get(task.run_id, 0) >= (task.run.expected_stf_count or 0)]
+
+
+def inputs_to_open() -> list[ProcessingTask]:
+    """Closed input datasets with an STF that waits for being processed after all: somebody has it tried again."""
+    waiting = StfProcessing.objects.filter(
+        run=OuterRef("run"), site=OuterRef("site"), attached_at__isnull=False
+    ).exclude(state__in=_ENDED)
+    tasks = ProcessingTask.objects.filter(Exists(waiting), is_open=False).select_related("run__execution")
+    tasks = tasks.exclude(pk__in=_asked_to_go_on(ProcessingTask.objects.all())).order_by("pk")
+    return [task for task in tasks if task.run.parameters["processing"]["n_files_per_job"] == 1]
+
+
+def _asked_to_go_on(tasks: QuerySet[ProcessingTask]) -> QuerySet[ProcessingTask]:
+    """Those that PanDA is to begin again as soon as it has ended them."""
+    return tasks.filter(command__in=(TaskCommand.RETRY, TaskCommand.RELOAD), command_done_at__isnull=True)
 
 
 def outputs_to_verify(*, limit: int, after: int = 0) -> list[ProcessingOutput]:
