@@ -13,6 +13,7 @@ export const ELSEWHERE = "-";
 export const PROCESSED = "stf_processed";
 
 const RATE_SECONDS = 60;
+const OF_PROCESSING = new Set([PROCESSED, "processing_failed", "processing_moved"]);
 const isGiven = (letter) => letter !== NOT_YET && letter !== ELSEWHERE;
 const LOST = new Set(["not sent", "registered but gone"]);
 
@@ -27,9 +28,10 @@ export class RunModel {
     this.expected = state.expected;
     this.reasons = new Map(Object.entries(state.reasons).map(([sequence, reason]) => [Number(sequence), reason]));
     this.done = state.stages.map((stage) => state.unlisted[stage.key]);
-    this.failed = state.stages.map(() => 0);
-    this.given = [...this.done];
+    this.failed = state.stages.map((stage) => state.unlisted_failed[stage.key] ?? 0);
+    this.given = state.stages.map((stage, nth) => this.done[nth] + this.failed[nth] + (state.unlisted_open[stage.key] ?? 0));
     this.unsure = false;
+    this.behind = false;
     this.stfs = new Map();
     this.first = state.stfs.length ? state.stfs[0][0] : 1;
     this.last = 0;
@@ -58,7 +60,12 @@ export class RunModel {
     const rse = event.kind === PROCESSED ? site : (event.data.rse ?? "");
     if (event.kind === "end_run") this.expected = event.data.total_stf_files;
     if (event.kind === "run_closed") this.lack(event.data.missing ?? []);
-    if (sequence === undefined || sequence < this.first) return;
+    if (sequence === undefined) return;
+    if (OF_PROCESSING.has(event.kind) && !this.stfs.has(sequence)) {
+      this.behind = true; // of an STF that is only counted
+      return;
+    }
+    if (sequence < this.first) return;
     const reached = this.stages.findIndex((stage) => stage.kind === event.kind && stage.rse === rse);
     if (reached >= 0) {
       if (this.letters(sequence)?.[reached] !== DONE) this.arrive(reached, Date.parse(event.at));

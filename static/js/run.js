@@ -19,7 +19,7 @@ const later = refresher(parts, { pause: 2500 });
 // These change cells without naming them.
 const CALL_FOR_SNAPSHOT = new Set(["stf_retried", "run_retried", "task_command", "policy_changed"]);
 
-// How far jobs are is no news of the journal.
+// How far jobs are is no news of the journal, and old STFs are counted by the server.
 const JOBS_SECONDS = 5;
 
 function draw() {
@@ -49,5 +49,7 @@ map.draw();
 let seconds = 0;
 everySecond(() => {
   drawPipeline(root, model);
-  if (seconds++ % JOBS_SECONDS === JOBS_SECONDS - 1 && document.querySelector("[data-unprocessed]")) later();
+  if (seconds++ % JOBS_SECONDS !== JOBS_SECONDS - 1) return;
+  if (model.behind) resync();
+  else if (document.querySelector("[data-unprocessed]")) later();
 });

@@ -15,12 +15,19 @@ from apps.runs.models import Run
 from apps.runs.selectors import expected_stfs, get_run, journal_counts
 from apps.stf.choices import BufferState, ProcessingState, Registration, ReplicaState
 from apps.stf.models import CloseoutProof
-from apps.stf.selectors import StfCell, counts_before, last_sequence, site_counts, stf_cells
+from apps.stf.selectors import (
+    SiteCounts,
+    StfCell,
+    counts_before,
+    last_sequence,
+    site_counts,
+    stf_cells,
+)
 from apps.stf.selectors.progress import (
     ProcessingCell,
     box_of,
-    done_before,
     processing_cells,
+    site_counts_before,
     sites_in_use,
 )
 
@@ -48,7 +55,8 @@ class RunState(TypedDict):
     """The state of all STFs of a run.
 
     `stfs` holds sequence and one letter per stage; `reasons` the reason by sequence where something failed; `unlisted`,
-    by stage, the number of STFs too old to be listed; `recent`, by stage, the number of arrivals by age in seconds,
+    by stage, the number of STFs that are through it and too old to be listed, and `unlisted_open` and `unlisted_failed`,
+    by stage of processing, of those that are not; `recent`, by stage, the number of arrivals by age in seconds,
     the youngest first.
     """
 
@@ -58,6 +66,8 @@ class RunState(TypedDict):
     stfs: list[tuple[int, str]]
     reasons: dict[int, str]
     unlisted: dict[str, int]
+    unlisted_open: dict[str, int]
+    unlisted_failed: dict[str, int]
     recent: dict[str, list[int]]
     now: str
 
@@ -91,6 +101,7 @@ def run_state(run: Run) -> RunState:
         cell.sequence: _letters(cell, rses) + _places_in_letters(cell, places[cell.sequence], sites)
         for cell in cells
     }
+    older = _older_places(run, sites, since)
     missing = _missing(run)
     for sequence in missing:
         letters = stfs.get(sequence, NOT_YET * len(stages))
@@ -102,7 +113,9 @@ def run_state(run: Run) -> RunState:
         stfs=sorted(stfs.items()),
         reasons=missing
         | {cell.sequence: reason for cell in cells if (reason := _reason(cell, places[cell.sequence]))},
-        unlisted=_unlisted(run, stages, cells, since),
+        unlisted=_unlisted(run, stages, cells, since) | {key: one.processed for key, one in older.items()},
+        unlisted_open={key: one.total - one.processed - one.failed for key, one in older.items()},
+        unlisted_failed={key: one.failed for key, one in older.items()},
         recent=_recent(run, stages),
         now=timezone.now().isoformat(),
     )
@@ -127,7 +140,7 @@ def pipeline(state: RunState) -> list[Reached]:
             **stage,
             done=state["unlisted"][stage["key"]] + sum(row[nth] == DONE for _, row in state["stfs"]),
             of=_wanted(state, nth) if stage["kind"] == PROCESSED else state["expected"],
-            failed=sum(row[nth] == FAILED for _, row in state["stfs"]),
+            failed=_unlisted_failed(state, nth) + sum(row[nth] == FAILED for _, row in state["stfs"]),
             rate_10=sum(state["recent"][stage["key"]][:10]) / 10,
             rate_60=sum(state["recent"][stage["key"]]) / RATE_SECONDS,
         )
@@ -137,8 +150,13 @@ def pipeline(state: RunState) -> list[Reached]:
 
 def _wanted(state: RunState, nth: int) -> int:
     """How many STFs have been given to this stage."""
+    key = state["stages"][nth]["key"]
     listed = sum(row[nth] not in (NOT_YET, ELSEWHERE) for _, row in state["stfs"])
-    return state["unlisted"][state["stages"][nth]["key"]] + listed
+    return state["unlisted"][key] + state["unlisted_open"][key] + _unlisted_failed(state, nth) + listed
+
+
+def _unlisted_failed(state: RunState, nth: int) -> int:
+    return state["unlisted_failed"].get(state["stages"][nth]["key"], 0)
 
 
 def live_content(run_number: int | None) -> dict[str, object]:
@@ -225,17 +243,18 @@ def _fail_next(letters: str) -> str:
 
 
 def _unlisted(run: Run, stages: list[Stage], cells: list[StfCell], since: int) -> dict[str, int]:
-    """By stage, the STFs before `since` that are not among the cells: all of them are safe and processed."""
+    """By stage, the STFs before `since` that are not among the cells: all of them are safe."""
     if since <= 1:
         return {stage["key"]: 0 for stage in stages}
     before, released = counts_before(run, since)
     safe = before - sum(cell.sequence < since for cell in cells)
-    processed = {_processed_at(site)["key"]: count for site, count in done_before(run, since).items()}
-    # A stage of processing at which nothing is done yet has no count.
-    known = {"released": released} | processed
-    return {
-        stage["key"]: known.get(stage["key"], 0 if stage["kind"] == PROCESSED else safe) for stage in stages
-    }
+    return {stage["key"]: released if stage["key"] == "released" else safe for stage in stages}
+
+
+def _older_places(run: Run, sites: Iterable[str], since: int) -> dict[str, SiteCounts]:
+    """By stage of processing, the STFs before `since` that are not among the cells."""
+    older = site_counts_before(run, since) if since > 1 else {}
+    return {_processed_at(site)["key"]: older.get(site, SiteCounts()) for site in sites}
 
 
 def _recent(run: Run, stages: list[Stage]) -> dict[str, list[int]]:

@@ -155,15 +155,16 @@ def test_the_state_of_a_run_has_a_letter_per_site_of_processing(client: Client) 
     assert sum(state["recent"]["processed-E1_BNL"]) == 1
 
 
-def test_old_processed_stfs_are_counted_and_the_others_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_safe_stfs_are_counted_at_their_sites_and_not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("swf_site.pages.run_state.DRAWN", 2)
     run = an_active_run()
 
     state = run_state(run)
 
-    assert [sequence for sequence, _ in state["stfs"]] == [2, 3, 5, 6]
-    assert (state["unlisted"]["processed-E1_BNL"], state["unlisted"]["processed-E1_JLAB"]) == (1, 1)
-    assert [stage["done"] for stage in pipeline(state)][-2:] == [1, 1]
+    assert state["stfs"] == [(5, "ddddd.w-"), (6, "ddddd.-w")]
+    assert state["unlisted_open"] == {"processed-E1_BNL": 1, "processed-E1_JLAB": 0}
+    numbers = [(stage["done"], stage["of"], stage["failed"]) for stage in pipeline(state)]
+    assert numbers[-2:] == [(1, 3, 0), (1, 3, 1)]
 
 
 def test_a_run_without_processing_says_how_to_have_it(client: Client) -> None:

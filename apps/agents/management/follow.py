@@ -40,7 +40,6 @@ class Progress:
     reasons: list[str]
     tasks: list[ProcessingTask] = field(default_factory=list)
     outputs: dict[str, OutputCounts] = field(default_factory=dict)
-    processed: int = 0
 
     @property
     def registered_outputs(self) -> int:
@@ -95,7 +94,7 @@ def as_object(progress: Progress, proof: CloseoutProof | None) -> dict[str, Any]
         "generated": progress.counts.generated,
         "registered": progress.counts.registered,
         "verified": progress.counts.verified,
-        "processed": progress.processed,
+        "processed": processed_everywhere(progress.run),
         "outputs": progress.registered_outputs,
         "tasks": [
             {"site": task.site, "jedi_task_id": task.jedi_task_id, "status": task.status}
@@ -121,7 +120,6 @@ def _look(run_number: int, started: float) -> Progress:
         [*reasons, *_holds(run)],
         tasks=list(task_list().filter(run=run).order_by("site")),
         outputs=output_counts([run]).get(run.pk, {}),
-        processed=processed_everywhere(run),
     )
 
 

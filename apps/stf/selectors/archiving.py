@@ -12,8 +12,8 @@ from django.utils import timezone
 from apps.runs.choices import RunLifecycle
 from apps.runs.models import Run
 
-from ..choices import BufferState, ProcessingState, Registration, ReplicaState
-from ..models import Dataset, Replica, StfFile, StfProcessing
+from ..choices import BufferState, Registration, ReplicaState
+from ..models import Dataset, Replica, StfFile
 
 RATE_WINDOW = timedelta(seconds=60)
 
@@ -167,13 +167,8 @@ def counts_before(run: Run, sequence: int) -> tuple[int, int]:
 
 
 def stf_cells(run: Run, *, since: int) -> list[StfCell]:
-    """The STFs of a run from sequence `since` on, and those before it that are not safe or not processed yet; two
-    queries.
-    """
-    unprocessed = StfProcessing.objects.filter(run=run, stf=OuterRef("pk")).exclude(
-        state=ProcessingState.DONE
-    )
-    wanted = Q(buffer=BufferState.HELD) | Q(sequence__gte=since) | Q(Exists(unprocessed))
+    """The STFs of a run from sequence `since` on, and those before it that are not safe yet; two queries."""
+    wanted = Q(buffer=BufferState.HELD) | Q(sequence__gte=since)
     replicas: dict[int, dict[str, tuple[str, str]]] = defaultdict(dict)
     for stf_id, rse, state, reason in Replica.objects.filter(
         stf__run=run, stf__buffer=BufferState.HELD

@@ -171,27 +171,26 @@ class ProcessingCell:
 
 
 def processing_cells(run: Run, *, since: int) -> list[ProcessingCell]:
-    """The processings of a run from sequence `since` on, and those before of STFs that are not safe or not processed;
-    one query.
-    """
+    """The processings of a run's STFs from sequence `since` on, and of those before it that are not safe yet; one query."""
     rows = (
         StfProcessing.objects.filter(run=run)
-        .filter(
-            ~Q(state=ProcessingState.DONE) | Q(stf__sequence__gte=since) | Q(stf__buffer=BufferState.HELD)
-        )
+        .filter(Q(stf__sequence__gte=since) | Q(stf__buffer=BufferState.HELD))
         .order_by("stf__sequence")
         .values_list("stf__sequence", "site", "state", "reason")
     )
     return [ProcessingCell(*row) for row in rows]
 
 
-def done_before(run: Run, sequence: int) -> dict[str, int]:
-    """By site, how many STFs before this sequence are processed there and safe; one query."""
+def site_counts_before(run: Run, sequence: int) -> dict[str, SiteCounts]:
+    """By site, how far the safe STFs before this sequence have come; one query."""
+    older = StfProcessing.objects.filter(run=run, stf__sequence__lt=sequence)
     rows = (
-        StfProcessing.objects.filter(run=run, state=ProcessingState.DONE, stf__sequence__lt=sequence)
-        .exclude(stf__buffer=BufferState.HELD)
-        .values_list("site")
+        older.exclude(stf__buffer=BufferState.HELD)
+        .values_list("site", "state")
         .annotate(Count("pk"))
         .order_by()
     )
-    return dict(rows)
+    found: dict[str, dict[str, int]] = defaultdict(dict)
+    for site, state, count in rows:
+        found[site]["processed" if state == ProcessingState.DONE else state] = count
+    return {site: SiteCounts(**counts) for site, counts in found.items()}
