@@ -234,3 +234,15 @@ def test_a_run_that_is_processed_nowhere_has_no_tasks(capsys: pytest.CaptureFixt
     run = a_processed_run(1, policy="none")
     follow_run(run.run_number, timeout=0, as_json=True)
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["tasks"] == []
+
+
+def test_following_says_at_its_end_what_holds_the_run(capsys: pytest.CaptureFixture[str]) -> None:
+    run = an_active_run()
+    services.brake_on(run.run_number, by="ann", reason="bad data")
+    services.site_down(JLAB, by="bob", reason="cooling")
+
+    follow_run(run.run_number, timeout=0, as_json=True)
+
+    said = capsys.readouterr().err
+    assert "processing is held by ann: bad data" in said
+    assert "E1_JLAB is down, says bob: cooling" in said

@@ -15,7 +15,18 @@ from apps.stf.choices import TaskCommand
 from apps.stf.models import Brake
 from tests.browser.conftest import CONTRAST, Web, done
 from tests.factories import a_running_run, an_stf, verified
-from tests.processing import JLAB, a_processed_run, attach, job, process, processing_of, submit, task_of
+from tests.processing import (
+    JLAB,
+    a_processed_run,
+    attach,
+    clear,
+    detach,
+    job,
+    process,
+    processing_of,
+    submit,
+    task_of,
+)
 
 pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("exit_buffer")]
 
@@ -93,6 +104,41 @@ def test_stfs_that_move_are_drawn_where_they_are(page: Page, web: Web, elsewhere
 
     expect(of).to_have_text("of 2")
     expect(page.locator("[data-stage=processed-E1_JLAB] [data-of]")).to_have_text("of 0")
+
+
+def figures(page: Page) -> list[str]:
+    """What the strips say of each stage: done, of how many, failed."""
+    return page.locator("[data-stage] .figure").all_inner_texts()
+
+
+def test_events_lead_where_loading_the_page_does(page: Page, web: Web, elsewhere: Elsewhere) -> None:
+    run = elsewhere(a_running_run, stf_count=8, policy="round-robin")
+    page.goto(f"{web.url}/runs/{run.run_number}/")
+    expect(page.locator("[data-live]")).to_have_attribute("data-state", "live")
+
+    elsewhere(lambda: verified(*(an_stf(run, sequence) for sequence in range(1, 9))))
+    elsewhere(attach)
+    elsewhere(submit)
+    elsewhere(process, run, [1, 5])
+    elsewhere(fail, run, 2)
+    elsewhere(services.site_down, JLAB, by="ann", reason="cooling")
+    for act in (detach, clear, services.move_waiting, attach):
+        elsewhere(act)
+    # Two that were at E1_JLAB are processed at the other site, one comes back.
+    elsewhere(process, run, [4, 6])
+    elsewhere(services.site_up, JLAB, by="ann", reason="cold again")
+    for act in (detach, clear, services.move_waiting, attach):
+        elsewhere(act)
+    elsewhere(process, run, [8], site=JLAB)
+    elsewhere(process, run, [7])
+
+    of = page.locator("[data-stage=processed-E1_BNL] [data-of]")
+    expect(done(page, "processed-E1_BNL")).to_have_text("5")
+    expect(done(page, "processed-E1_JLAB")).to_have_text("1")
+    expect(of).to_have_text("of 6")
+    live = figures(page)
+    page.reload()
+    assert figures(page) == live
 
 
 def test_another_policy_gives_the_page_its_sites(page: Page, web: Web, elsewhere: Elsewhere) -> None:

@@ -81,6 +81,8 @@ def follow_run(run_number: int, *, timeout: float, as_json: bool) -> bool:
         console.print(
             f"Still {progress.run.lifecycle} after {timeout:.0f} s. It goes on without us.", style="yellow"
         )
+        for reason in progress.reasons:
+            console.print(Text(reason, style="yellow"))
     if as_json:
         sys.stdout.write(json.dumps(as_object(progress, proof)) + "\n")
     return progress.run.lifecycle == RunLifecycle.CLOSED
@@ -113,21 +115,25 @@ def _look(run_number: int, started: float) -> Progress:
     ]
     if run.lifecycle == RunLifecycle.REQUESTED and time.monotonic() - started > 10:
         reasons.append("nobody has taken the run on: is the daqsim agent up? ./swf-testbed status-local")
+    counts = stage_counts(run)
     return Progress(
         run,
-        stage_counts(run),
+        counts,
         time.monotonic() - started,
-        [*reasons, *_holds(run)],
+        [*reasons, *_held(run, counts)],
         tasks=list(task_list().filter(run=run).order_by("site")),
         outputs=output_counts([run]).get(run.pk, {}),
     )
 
 
-def _holds(run: Run) -> list[str]:
-    """What people have said that keeps the run from being processed."""
+def _held(run: Run, counts: StageCounts) -> list[str]:
+    """What people have said that keeps the run's STFs from being processed."""
+    if not counts.processing:
+        return []
     now = holds()
     brake = now.brake_of(run.pk)
-    held = [f"{site.name} is down, says {site.changed_by}: {site.down_reason}" for site in now.down.values()]
+    down = [site for name, site in now.down.items() if name in counts.processing]
+    held = [f"{site.name} is down, says {site.changed_by}: {site.down_reason}" for site in down]
     return [f"processing is held by {brake.by}: {brake.reason}", *held] if brake else held
 
 
