@@ -76,7 +76,7 @@ def test_the_run_page_shows_how_far_processing_is_at_each_site(client: Client) -
 
     said = text(page_of(client, run))
 
-    assert "Policy round robin of E1_BNL, E1_JLAB, tester" in said
+    assert "Policy round-robin of E1_BNL, E1_JLAB, tester" in said
     task = task_of(run)
     assert (
         f"E1_BNL Up 1 processed 1 running 1 queued PanDA task {task.jedi_task_id} running Outputs in Rucio 1 "

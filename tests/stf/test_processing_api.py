@@ -28,6 +28,7 @@ from tests.queries import queries_of
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("exit_buffer")]
 
 LISTS = (
+    "stf-files",
     "decision-boxes",
     "brakes",
     "processing-sites",
@@ -81,6 +82,15 @@ def test_processing_is_shown_from_task_to_output(client: Client) -> None:
     (site, _) = results(client, "processing-sites/")
     assert (site["name"], site["is_down"]) == (BNL, False)
     assert client.get(f"/api/decision-boxes/{run.run_number}/").json()["policy"] == "round-robin"
+
+
+def test_an_stf_is_shown_with_its_processing(client: Client) -> None:
+    run = an_active_run()
+
+    (stf,) = results(client, f"stf-files/?run={run.run_number}&processing=done")
+
+    assert [(one["site"], one["state"], one["attempts"]) for one in stf["processings"]] == [(BNL, "done", 0)]
+    assert stf["processings"][0]["done_at"]
 
 
 def test_stfs_are_filtered_by_state_and_jobs_by_whether_they_are_open(client: Client) -> None:

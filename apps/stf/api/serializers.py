@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
-from ..models import Dataset, Replica, StfFile
+from ..models import Dataset, Replica, StfFile, StfProcessing
 
 
 class CopySerializer(serializers.ModelSerializer[Replica]):
@@ -24,9 +24,18 @@ class ReplicaSerializer(CopySerializer):
         fields = ["run_number", "sequence", "stf_filename", *CopySerializer.Meta.fields]
 
 
+class PlaceSerializer(serializers.ModelSerializer[StfProcessing]):
+    """The processing at a site inside its STF."""
+
+    class Meta:
+        model = StfProcessing
+        fields = ["site", "state", "reason", "attempts", "done_at"]
+
+
 class StfFileSerializer(serializers.ModelSerializer[StfFile]):
     run_number = serializers.IntegerField(source="run.run_number")
     replicas = CopySerializer(many=True)
+    processings = PlaceSerializer(many=True)
 
     class Meta:
         model = StfFile
@@ -51,6 +60,7 @@ class StfFileSerializer(serializers.ModelSerializer[StfFile]):
             "releasable_at",
             "released_at",
             "replicas",
+            "processings",
         ]
 
 

@@ -11,9 +11,9 @@ from .serializers import DatasetSerializer, ReplicaSerializer, StfFileSerializer
 
 
 class StfFileViewSet(ReadOnlyModelViewSet[StfFile]):
-    """STFs with their replicas, newest first, by file name."""
+    """STFs with their replicas and processing, newest first, by file name."""
 
-    queryset = stf_list().order_by("-pk")
+    queryset = stf_list().prefetch_related("processings").order_by("-pk")
     serializer_class = StfFileSerializer
     filterset_class = StfFilter
     lookup_field = "stf_filename"
