@@ -17,6 +17,7 @@ from apps.stf.models import CloseoutProof
 from apps.stf.selectors import SiteCounts, StageCounts, counts_of_runs, site_list
 
 from . import overview
+from .wording import lacking
 
 RUNS_PER_PAGE = 25
 
@@ -31,7 +32,7 @@ class Row:
     run: Run
     counts: StageCounts
     expected: int | None
-    missing: int
+    lacks: str
     sites: list[int | None]
     processing: SiteCounts
 
@@ -74,7 +75,7 @@ def _rows(page: Page[Run]) -> tuple[list[str], list[Row]]:
             run=run,
             counts=counts[run.pk],
             expected=expected_stfs(run),
-            missing=len(run.proof.missing) if hasattr(run, "proof") else 0,
+            lacks=lacking(run.proof.missing) if hasattr(run, "proof") and run.proof.missing else "",
             sites=[counts[run.pk].verified.get(rse) for rse in rses],
             processing=_together(counts[run.pk].processing.values()),
         )

@@ -17,6 +17,7 @@ from . import overview
 from .run_processing import processing_parts
 from .run_state import PROCESSED, pipeline, run_state
 from .timeline import timeline
+from .wording import lacking
 
 MOST_MISSING_SHOWN = 100
 
@@ -59,6 +60,7 @@ def _parts(request: HttpRequest, run: Run) -> dict[str, object]:
         "run": run,
         "dataset": Dataset.objects.filter(run=run).first(),
         "proof": proof,
+        "lacks": lacking(proof.missing) if proof else "",
         "missing": proof.missing[:MOST_MISSING_SHOWN] if proof else [],
         "waiting": [] if settled else [row for row in overview.agents() if _hinders(row)],
         "timeline": timeline(run),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from apps.runs.choices import RunLifecycle
@@ -56,7 +57,7 @@ _WORDS: dict[str, tuple[Tone, str]] = {
     "task_command": ("info", "PanDA is to {command} the task of {site}: {reason}"),
     "task_commanded": ("info", "PanDA was asked to {command} the task of {site}: {outcome}"),
     "job_failed": ("bad", "{subject} at {site} failed: {reason}"),
-    "processing_failed": ("bad", "{subject} is not processed at {site}: {reason}"),
+    "processing_failed": ("bad", "{subject}: not processed at {site}: {reason}"),
     "processing_moved": ("warn", "{subject} to be processed at {site} instead"),
     "output_missing": ("bad", "Output {subject} is not in Rucio: {reason}"),
     "brake_on": ("warn", "Processing is held: {reason}"),
@@ -75,17 +76,26 @@ def in_words(kind: str, subject: str, payload: dict[str, Any]) -> tuple[Tone, st
     return tone, words.format_map(fields).strip().removesuffix(":").removesuffix(",")
 
 
+def lacking(missing: Sequence[Mapping[str, Any]]) -> str:
+    """What a proof has not found, as numbers: an STF that is safe and only not processed is not missing."""
+    unprocessed = sum(item["kind"] == "not processed" for item in missing)
+    lost = len(missing) - unprocessed
+    parts = [f"{lost} missing" if lost else "", f"{unprocessed} not processed" if unprocessed else ""]
+    return ", ".join(filter(None, parts)) or "0 missing"
+
+
 def _verdict(payload: dict[str, Any]) -> tuple[Tone, str]:
-    missing = len(payload.get("missing", []))
+    lacks = lacking(payload.get("missing", []))
     if payload.get("forced_by"):
-        return "warn", f"Closed by force with {missing} missing: {payload.get('forced_reason', '')}"
+        return "warn", f"Closed by force with {lacks}: {payload.get('forced_reason', '')}"
+    safe = "safe and processed" if payload.get("processed") else "safe"
     match payload.get("state"):
         case RunLifecycle.CLOSED:
-            return "good", f"Closed: all {payload.get('expected', 0)} STFs are safe"
+            return "good", f"Closed: all {payload.get('expected', 0)} STFs are {safe}"
         case RunLifecycle.ABORTED:
-            return "good", f"Aborted: all {payload.get('expected', 0)} STFs taken are safe"
+            return "good", f"Aborted: all {payload.get('expected', 0)} STFs taken are {safe}"
         case _:
-            return "bad", f"Incomplete: {missing} of {payload.get('expected', 0)} STFs are missing"
+            return "bad", f"Incomplete: of {payload.get('expected', 0)} STFs {lacks}"
 
 
 def _labels(payload: dict[str, Any]) -> dict[str, str]:

@@ -156,7 +156,7 @@ def test_the_closeout_of_an_incomplete_run_names_what_is_missing_and_why(client:
 
     page = client.get(f"/runs/{run.run_number}/")
 
-    assert "Incomplete 1 STF missing" in text(page)
+    assert "Incomplete 1 missing." in text(page)
     assert "2 not sent the DAQ counted it, no stf_gen has arrived" in text(page)
     assert dict(page.context["state"]["stfs"])[2] == "f....."
 

@@ -196,7 +196,7 @@ def test_the_timeline_tells_processing_in_words(client: Client) -> None:
 
     assert f"PanDA has the task of E1_BNL: {task_of(run).jedi_task_id}" in said
     assert f"job 77 at E1_JLAB failed: {WHY}" in said
-    assert f"is not processed at E1_JLAB: {WHY}" in said
+    assert f": not processed at E1_JLAB: {WHY}" in said
     assert "Processed E1_BNL 1" in said
     assert "Processing is held: bad data ann" in said
     assert "Policy of processing: hash instead of round-robin" in said
@@ -213,10 +213,23 @@ def test_the_proof_shows_what_is_processed_and_its_outputs(client: Client) -> No
 
     said = text(page_of(client, run))
 
-    assert "Processed at E1_BNL 2 Processed at E1_JLAB 2 Outputs 4 Missing 0" in said
+    assert "Processed at E1_BNL 2 Processed at E1_JLAB 2 Outputs 4 Missing or not processed 0" in said
     assert "processed where its policy says, and every output is registered" in said
+    assert "Closed: all 2 STFs are safe and processed" in said
     (row,) = client.get("/").context["rows"]
     assert (row.processing.processed, row.processing.total) == (4, 4)
+
+
+def test_what_is_safe_and_not_processed_is_not_called_missing(client: Client) -> None:
+    run = an_active_run()
+    services.evaluate(ended(run, count=7))
+
+    said = text(page_of(client, run))
+
+    assert "Incomplete 1 missing, 4 not processed." in said
+    assert "Incomplete: of 7 STFs 1 missing, 4 not processed" in said
+    assert f"2 not processed E1_JLAB: {WHY}" in said
+    assert "1 missing, 4 not processed" in text(client.get("/"))
 
 
 def test_the_list_of_runs_shows_processing_and_the_sites(client: Client) -> None:
