@@ -91,16 +91,18 @@ class Testbed:
         return pid
 
     def pids(self, *words: str) -> list[int]:
-        """The processes of this testbed whose command line has all these words."""
+        """The processes of this testbed whose command line has all these words; payloads know it by their directory."""
         found = []
-        for directory in Path("/proc").glob("[0-9]*"):
+        for process in Path("/proc").glob("[0-9]*"):
             try:
-                command = (directory / "cmdline").read_bytes().decode().split("\0")
-                home = f"SWF_HOME={self.home}" in (directory / "environ").read_bytes().decode().split("\0")
+                command = (process / "cmdline").read_bytes().decode().split("\0")
+                environment = (process / "environ").read_bytes().decode().split("\0")
+                directory = (process / "cwd").readlink()
             except (OSError, UnicodeDecodeError):
                 continue
-            if home and all(word in command for word in words):
-                found.append(int(directory.name))
+            is_ours = f"SWF_HOME={self.home}" in environment or directory.is_relative_to(self.home)
+            if is_ours and all(word in command for word in words):
+                found.append(int(process.name))
         return found
 
     def is_running(self, program: str) -> bool:
