@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from celery import current_app
@@ -11,6 +12,10 @@ from .agent import AgentSpec
 from .loop import keep_connections
 from .runtime import AgentRuntime
 from .topology import queue_name, queues_of, use_plain_messages
+
+# A message is a dozen short questions to the database. After each answer its thread would wait up to 5 ms, Python's
+# default, for a loop that computes.
+SWITCH_SECONDS = 0.0005
 
 _runtime: AgentRuntime | None = None
 # Celery's, from when it is ready for the first time.
@@ -31,6 +36,7 @@ def runtime() -> AgentRuntime:
 def run_worker(spec: AgentSpec, *, log_level: str) -> None:
     """Be this agent until told to stop (SIGTERM: finish the message and the steps in progress, then leave)."""
     global _runtime
+    sys.setswitchinterval(SWITCH_SECONDS)
     keep_connections()
     _runtime = AgentRuntime(spec, _bus_trouble)
     # Celery would log into the database anew for every message.
