@@ -87,7 +87,7 @@ def test_readiness_names_the_failing_daemon(rucio: Engine, postgres: Engine) -> 
     assert rucio.ready() is None
     postgres.stop()
     try:
-        poll(lambda: "daemon" in str(rucio.ready()))
+        poll(lambda: " failing: " in str(rucio.ready()))
     finally:
         postgres.start()
         rucio.wait_ready()

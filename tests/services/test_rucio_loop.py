@@ -7,15 +7,16 @@ import time
 
 import pytest
 
+from services.loop import Step
 from services.rucio.server import loop as loops
-from services.rucio.server.loop import Loop, Step
+from services.rucio.server.loop import DaemonLoop
 
 PATIENCE = 10.0
 
 
-def _running(*steps: Step) -> tuple[Loop, threading.Event]:
+def _running(*steps: Step) -> tuple[DaemonLoop, threading.Event]:
     wake = threading.Event()
-    loop = Loop(steps, wake)
+    loop = DaemonLoop(steps, wake)
     loop.start()
     return loop, wake
 
@@ -54,7 +55,7 @@ def test_a_failing_daemon_is_named_and_the_others_go_on() -> None:
 
     loop, wake = _running(Step("finisher", fail), Step("copies", lambda: begun.release() or 0))
     assert begun.acquire(timeout=PATIENCE)
-    assert loop.reason() == "daemon finisher failing: no such table"
+    assert loop.reason() == "finisher failing: no such table"
     mended.set()
     deadline = time.monotonic() + PATIENCE
     while loop.reason() and time.monotonic() < deadline:

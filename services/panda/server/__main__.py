@@ -9,16 +9,17 @@ from __future__ import annotations
 import logging
 import socket
 import sys
+import threading
 from pathlib import Path
 
 import uvicorn
 
+from services.loop import Loop, Step
 from services.panda.server import feed, finish, generate, refine
 from services.panda.server.adder import Adder
 from services.panda.server.app import App
 from services.panda.server.catalogue import Catalogue, RucioCatalogue
 from services.panda.server.database import Database
-from services.panda.server.loop import Loop, Step
 from services.panda.server.watchdog import Watchdog
 from services.panda.settings import Settings
 from services.panda.tokens import Authority, write_tokens
@@ -65,7 +66,7 @@ def make_loops(settings: Settings, database: Database, catalogue: Catalogue) -> 
             loop.wake()
 
     jedi, ddm = make_steps(settings, database, catalogue)
-    loops += [Loop("jedi", jedi, wake), Loop("ddm", ddm, wake)]
+    loops += [Loop(steps, threading.Event(), wake) for steps in (jedi, ddm)]
     return loops
 
 

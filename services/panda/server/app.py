@@ -19,11 +19,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from services.loop import Loop
 from services.panda.server import files_api, jobs_api, pilot_api, system_api, tasks_api
 from services.panda.server.auth import TokenRefused, authenticate
 from services.panda.server.database import Database
 from services.panda.server.envelope import DATABASE_ERROR, METHODS, Call, encode, failed
-from services.panda.server.loop import Loop
 from services.panda.server.templates import SAFE_NAME
 from services.panda.settings import PRODUCTION, VO, Settings
 from services.panda.tokens import AUDIENCES, Authority

@@ -41,7 +41,7 @@ def main(settings: Settings) -> None:
     from rucio.web.rest.flaskapi.v1.main import application
 
     from services.rucio.server import bootstrap, copies, daemons
-    from services.rucio.server.loop import Loop
+    from services.rucio.server.loop import DaemonLoop
     from services.rucio.server.topology import ensure_topology
 
     bootstrap.ensure_schema(bootstrap.connect())
@@ -54,7 +54,7 @@ def main(settings: Settings) -> None:
     wake = threading.Event()
     scheme = "root" if settings.xrootd else "file"
     pool = copies.Pool(partial(make_copy, settings), COPY_THREADS[scheme], wake)
-    loop = Loop(daemons.steps(pool, scheme), wake)
+    loop = DaemonLoop(daemons.steps(pool, scheme), wake)
     loop.start()
     serve(taken, application, loop, wake)
 

@@ -37,8 +37,8 @@ from rucio.db.sqla.models import Request
 from rucio.db.sqla.session import db_session
 from sqlalchemy import update
 
+from services.loop import Step
 from services.rucio.server.copies import Copy, Pool, now
-from services.rucio.server.loop import Step
 
 DIDS_PER_PASS = 20
 # Few at a time, so that a pass is soon over when something urgent comes.

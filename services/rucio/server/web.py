@@ -10,7 +10,7 @@ from typing import Any
 
 from waitress import create_server
 
-from services.rucio.server.loop import Loop
+from services.rucio.server.loop import DaemonLoop
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -29,13 +29,13 @@ def listen(host: str, port: int) -> socket.socket:
     return taken
 
 
-def serve(taken: socket.socket, application: Wsgi, loop: Loop, wake: threading.Event) -> None:
+def serve(taken: socket.socket, application: Wsgi, loop: DaemonLoop, wake: threading.Event) -> None:
     """Answer requests until the process ends."""
     server = create_server(_around(application, loop, wake), sockets=[taken], threads=THREADS)
     server.run()
 
 
-def _around(application: Wsgi, loop: Loop, wake: threading.Event) -> Wsgi:
+def _around(application: Wsgi, loop: DaemonLoop, wake: threading.Event) -> Wsgi:
     """Answer for the daemons, and wake them when a request may have made work for them."""
 
     def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -1,4 +1,7 @@
-"""The steps behind the interface, in threads that do what waits: soon after they are woken, and at least once a second."""
+"""What a server does behind its interface: steps, one after the other, in a thread that never ends.
+
+At full speed while there is work, soon after it is woken, and nearly silent when there is none.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ class Step:
             return 0
         try:
             done = self.work()
-        except Exception as error:  # noqa: BLE001 - a step outlives whatever its database, Rucio or its code throws
+        except Exception as error:  # noqa: BLE001 - a step outlives whatever its database, its servers or its code throw
             self._fail(" ".join(str(error).split())[:500] or type(error).__name__)
             return 0
         if self._failures:
@@ -51,23 +54,26 @@ class Step:
 
 
 class Loop:
-    """Runs the steps one after the other, in a thread of its own.
+    """Runs the steps in a thread of its own.
 
     Args:
+        steps: done in this order, over and over.
+        wake: its pauses end at once when this is set.
         moved: called after a pass that moved something.
     """
 
-    def __init__(self, name: str, steps: Sequence[Step], moved: Callable[[], None]) -> None:
-        self._name = name
+    def __init__(
+        self, steps: Sequence[Step], wake: threading.Event, moved: Callable[[], None] = lambda: None
+    ) -> None:
         self._steps = steps
+        self._wake = wake
         self._moved = moved
-        self._wake = threading.Event()
         self._current = ""
         self._since = time.monotonic()
 
     def start(self) -> None:
         """Begin; the thread ends with the process."""
-        threading.Thread(target=self._run, name=self._name, daemon=True).start()
+        threading.Thread(target=self._run, daemon=True).start()
 
     def wake(self) -> None:
         """There may be something to do."""
@@ -77,20 +83,28 @@ class Loop:
         """None when all is well, else which step fails or hangs, in one line."""
         for step in self._steps:
             if step.error:
-                return f"step {step.name} failing: {step.error}"
+                return f"{step.name} failing: {step.error}"
         stalled = time.monotonic() - self._since
         if stalled > STALLED_SECONDS:
-            return f"step {self._current} has not come back for {stalled:.0f} s"
+            return f"{self._current} has not come back for {stalled:.0f} s"
         return None
 
+    def prepare(self) -> None:
+        """Done once, by the thread; for those who want it different."""
+
+    def before_step(self) -> None:
+        """Done before every step; for those who have to wait for something."""
+
     def _run(self) -> None:
+        self.prepare()
         while True:
             self._wake.clear()
-            moved = 0
-            for step in self._steps:
-                self._current, self._since = step.name, time.monotonic()
-                moved += step.run()
-            if moved:
+            if sum(self._pass(step) for step in self._steps):
                 self._moved()
             else:
                 self._wake.wait(IDLE_SECONDS)
+
+    def _pass(self, step: Step) -> int:
+        self.before_step()
+        self._current, self._since = step.name, time.monotonic()
+        return step.run()
