@@ -46,18 +46,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("inputs", nargs="+", help="files; one word may name several, separated by commas")
     parser.add_argument("--root", type=Path, required=True, help="ROOT file to write")
     parser.add_argument("--summary", type=Path, required=True, help="JSON file to write")
+    parser.add_argument(
+        "--any-format", action="store_true", help="take a .stf that is no container for a plain file, too"
+    )
     given = parser.parse_args(arguments)
     paths = [Path(name) for word in given.inputs for name in word.split(",") if name]
     if not paths:
         parser.error("no input file named")
-    return _summarise(paths, given.root, given.summary)
+    return _summarise(paths, given.root, given.summary, any_format=given.any_format)
 
 
-def _summarise(paths: list[Path], root: Path, summary: Path) -> int:
+def _summarise(paths: list[Path], root: Path, summary: Path, *, any_format: bool) -> int:
     begin = time.monotonic()
     totals = Totals()
     try:
-        inputs = [read_input(path, totals) for path in paths]
+        inputs = [read_input(path, totals, any_format=any_format) for path in paths]
     except NotAContainerError as error:
         return _fail(Status.UNREADABLE, error)
     except TruncatedError as error:

@@ -13,11 +13,12 @@ from payloads.stf_summary.analysis import Totals
 ROOT_MAGIC = b"root"
 
 
-def read_input(path: Path, totals: Totals) -> dict[str, Any]:
+def read_input(path: Path, totals: Totals, *, any_format: bool = False) -> dict[str, Any]:
     """What there is to say about one file, as JSON takes it; the hits of an STF are added to `totals`.
 
-    Whatever is called `.stf` must be a container. Any other file without a container's first bytes is a plain one: of a
-    ROOT file its trees and their entries are listed, of others only size and checksum.
+    Whatever is called `.stf` must be a container, unless `any_format` says that others use the name, too. Any other
+    file without a container's first bytes is a plain one: of a ROOT file its trees and their entries are listed, of
+    others only size and checksum.
 
     Raises:
         ContainerError: `NotAContainerError`, `TruncatedError`, `CorruptError`: an STF or a ROOT file is damaged.
@@ -26,7 +27,7 @@ def read_input(path: Path, totals: Totals) -> dict[str, Any]:
     common = {"file": path.name, "size_bytes": path.stat().st_size, "adler32": adler32_file(path)}
     with path.open("rb") as file:
         magic = file.read(len(MAGIC))
-    if magic == MAGIC or path.suffix == ".stf":
+    if magic == MAGIC or (path.suffix == ".stf" and not any_format):
         return {**common, "format": "stf", **_read_stf(path, totals)}
     if magic.startswith(ROOT_MAGIC):
         return {**common, "format": "root", "trees": _trees(path)}

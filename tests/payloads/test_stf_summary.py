@@ -165,6 +165,15 @@ def test_plain_files_are_described(tmp_path: Path) -> None:
         assert file["tf"].num_entries == file["hits"].values().sum() == 0
 
 
+def test_another_daq_may_call_a_file_of_its_own_format_stf(stf: Path, tmp_path: Path) -> None:
+    other = tmp_path / "swf.1.000001.stf"
+    other.write_bytes(b"x" * 1000)
+    assert Results(tmp_path, other).status == Status.UNREADABLE
+    results = Results(tmp_path, "--any-format", other, stf)
+    assert results.status == Status.DONE
+    assert [one["format"] for one in results.summary["inputs"]] == ["other", "stf"]
+
+
 def flipped(data: bytes, position: int) -> bytes:
     return data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :]
 
