@@ -20,7 +20,7 @@ from services.panda.pilot.processes import kill_marked, mortal
 MARK = "SWF_PILOT_JOB"
 MB = 1_000_000
 # Payloads take what archiving, the DAQ and the pages leave.
-NICENESS = 10
+NICENESS = 19
 LOOK_SECONDS = 0.25
 WEIGH_SECONDS = 2.0
 TAIL_BYTES = 4096

@@ -16,7 +16,7 @@ from services.panda.server.states import TASK_FED
 from services.panda.server.templates import TRANSFORMATION, files_per_job, fill
 
 FILES_AT_A_TIME = 500
-ASSIGNED_AT_A_TIME = 500
+ASSIGNED_AT_A_TIME = 50
 PRIORITY = 1000
 SECONDS = 86_400
 DISK_MB = 300
@@ -159,7 +159,7 @@ class Stager:
     def __init__(self, database: Database, catalogue: Catalogue) -> None:
         self._database = database
         self._catalogue = catalogue
-        self._last = 0
+        self._turn = 0
         self._newest = 0
 
     def assign(self) -> int:
@@ -177,16 +177,23 @@ class Stager:
 
     def activate_new(self) -> int:
         """assigned -> activated for the jobs that have come since the last look: most have their input already."""
-        return self._look(self._newest)
+        ids, activated = self._look(self._newest)
+        self._newest = max([*ids, self._newest])
+        return activated
 
     def activate(self) -> int:
         """assigned -> activated, as soon as Rucio has all inputs of the job available at its queue's storage.
 
-        The jobs take turns: those that wait long for a copy must not keep the others from being looked at.
+        The oldest are looked at every time, the others by turns: copies come in about this order, and to be asked for all
+        of them would take Rucio the time in which it makes copies.
         """
-        return self._look(self._last)
+        oldest, activated = self._look(0)
+        turn, more = self._look(max([*oldest, self._turn]))
+        self._turn = max(turn) if len(turn) == ASSIGNED_AT_A_TIME else 0
+        return activated + more
 
-    def _look(self, above: int) -> int:
+    def _look(self, above: int) -> tuple[set[int], int]:
+        """Ids of the jobs looked at, and how many of them could be activated."""
         with self._database.transaction() as transaction:
             rows = transaction.rows(
                 "SELECT jobs.pandaid, jobs.site, jobfiles.scope, jobfiles.lfn FROM jobfiles JOIN"
@@ -195,11 +202,7 @@ class Stager:
                 "  ORDER BY jobs.pandaid LIMIT %s) jobs USING (pandaid) WHERE type = 'input'",
                 [above, list(TASK_FED), ASSIGNED_AT_A_TIME],
             )
-        ids = {row["pandaid"] for row in rows}
-        complete = self._complete(rows)
-        self._last = max(ids) if len(ids) == ASSIGNED_AT_A_TIME else 0
-        self._newest = max(ids | {self._newest})
-        return self._activate(sorted(complete))
+        return {row["pandaid"] for row in rows}, self._activate(sorted(self._complete(rows)))
 
     def _complete(self, rows: list[Row]) -> set[int]:
         """Ids of the jobs whose inputs are all available."""
