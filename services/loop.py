@@ -95,16 +95,17 @@ class Loop:
     def before_step(self) -> None:
         """Done before every step; for those who have to wait for something."""
 
+    def do(self, step: Step) -> int:
+        """One pass of a step; how many items it moved."""
+        self.before_step()
+        self._current, self._since = step.name, time.monotonic()
+        return step.run()
+
     def _run(self) -> None:
         self.prepare()
         while True:
             self._wake.clear()
-            if sum(self._pass(step) for step in self._steps):
+            if sum(self.do(step) for step in self._steps):
                 self._moved()
             else:
                 self._wake.wait(IDLE_SECONDS)
-
-    def _pass(self, step: Step) -> int:
-        self.before_step()
-        self._current, self._since = step.name, time.monotonic()
-        return step.run()

@@ -11,6 +11,8 @@ from services.remembered import write_private
 ACCOUNT = "swf"
 SCOPE = "group.daq"
 VERSION = "41.5.1"
+# How the client that archives calls itself: others stand back for copies, which it waits for.
+DATA_CLIENT = "swf-data"
 
 
 @dataclass(frozen=True)

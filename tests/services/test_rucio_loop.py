@@ -61,3 +61,23 @@ def test_a_failing_daemon_is_named_and_the_others_go_on() -> None:
     while loop.reason() and time.monotonic() < deadline:
         wake.set()
     assert loop.reason() is None
+
+
+def test_what_can_wait_stands_back_while_copies_move_but_not_for_ever() -> None:
+    loop = DaemonLoop([], threading.Event())
+    loop.do(Step("submitter", lambda: 1))
+    waiting = threading.Thread(target=loop.stand_back)
+    waiting.start()
+    waiting.join(0.1)
+    assert waiting.is_alive()
+    waiting.join(PATIENCE)
+    assert not waiting.is_alive()
+
+
+def test_nothing_stands_back_for_rules() -> None:
+    loop = DaemonLoop([], threading.Event())
+    loop.do(Step("evaluator", lambda: 1))
+    waiting = threading.Thread(target=loop.stand_back)
+    waiting.start()
+    waiting.join(PATIENCE)
+    assert not waiting.is_alive()

@@ -20,6 +20,8 @@ from rucio.common import exception as rucio_errors
 from apps.runs.errors import RetryableError
 
 CALL_SECONDS = 15
+# By this the embedded Rucio knows who archives: others stand back.
+USER_AGENT = "swf-data"
 # The generic schema of Rucio takes at most 1000 items in a list.
 MOST_FILES = 500
 ACTIVITY = "T0 Export"
@@ -206,6 +208,7 @@ class Rucio:
                 auth_type=os.environ["RUCIO_AUTH_TYPE"],
                 creds={"username": os.environ["RUCIO_USERNAME"], "password": os.environ["RUCIO_PASSWORD"]},
                 timeout=CALL_SECONDS,
+                user_agent=USER_AGENT,
             )
         return client
 

@@ -11,12 +11,15 @@ from typing import Any
 from waitress import create_server
 
 from services.rucio.server.loop import DaemonLoop
+from services.rucio.settings import DATA_CLIENT
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
-THREADS = 8
+# Those of the data agent, and of PanDA and its pilots, most of which stand back while there is much to copy.
+THREADS = 16
 STATUS_PATH = "/testbed/status"
-# What is written to datasets: the DAQ's exit buffer waits for it, so it goes before all copying.
+# What the registrar writes to datasets: the DAQ's exit buffer waits for it, so it goes before all copying. Others, who
+# read them or process what is in them, wait for their turn.
 URGENT_PATH = "/dids"
 READING = ("GET", "HEAD", "OPTIONS")
 
@@ -42,13 +45,27 @@ def _around(application: Wsgi, loop: DaemonLoop, wake: threading.Event) -> Wsgi:
         if environ["PATH_INFO"] == STATUS_PATH:
             start_response("200 OK", [("Content-Type", "application/json")])
             return [json.dumps({"reason": loop.reason()}).encode()]
-        if environ["PATH_INFO"].startswith(URGENT_PATH):
+        if _is_urgent(environ):
             with loop.yielding():
                 response = application(environ, start_response)
         else:
+            if not _is_of_data(environ):
+                loop.stand_back()
             response = application(environ, start_response)
         if environ["REQUEST_METHOD"] not in READING:
             wake.set()
         return response
 
     return answer
+
+
+def _is_urgent(environ: dict[str, Any]) -> bool:
+    return (
+        environ["REQUEST_METHOD"] not in READING
+        and environ["PATH_INFO"].startswith(URGENT_PATH)
+        and _is_of_data(environ)
+    )
+
+
+def _is_of_data(environ: dict[str, Any]) -> bool:
+    return str(environ.get("HTTP_USER_AGENT", "")).startswith(DATA_CLIENT)
