@@ -6,9 +6,16 @@ import json
 
 import pytest
 
+from services.bus import Bus
+
 from .testbed import Testbed, wait_until
 
-pytestmark = [pytest.mark.services, pytest.mark.timeout(420)]
+pytestmark = [
+    pytest.mark.services,
+    pytest.mark.timeout(420),
+    # Any would do; so it is one with the tests of faults.
+    pytest.mark.parametrize("testbed", [Bus.PGMQ], indirect=True),
+]
 
 STFS = 30
 OF_RUN = "run_id = (SELECT id FROM runs_run WHERE run_number = %s)"
