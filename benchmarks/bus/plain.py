@@ -1,8 +1,8 @@
 """Plain messages of a foreign DAQ on ActiveMQ's topic, into stored and handled ones.
 
 The receiver is the real thing: `manage.py agent data`, a Celery worker with all its loops and PostgreSQL's durable
-commits. No other program of the testbed runs, and Rucio is away: the registrar waits for it, as it does at any time when
-Rucio is down, so what is measured is receiving alone. A message counts as handled when its STF, its journal entry and its
+commits. No other program of the testbed runs, and there are no files: beside the messages, the registrar finds each
+STF unfit and says so, in transactions of its own. A message counts as handled when its STF, its journal entry and its
 finished inbox entry are committed.
 """
 
