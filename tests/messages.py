@@ -15,6 +15,16 @@ _STF = {
     "checksum": "0a1b2c3d",
 }
 
+_SLICE = {
+    "req_id": "0199f3a2-7b1c-7def-8000-000000000001",
+    "filename": "swf.100010.000001.stf",
+    "tf_filename": "swf.100010.000001_tf_000_slice_000.tf",
+    "slice_id": 0,
+    "start": 100,
+    "end": 102,
+    "tf_count": 3,
+}
+
 SAMPLES: dict[str, dict[str, Any]] = {
     "run_workflow": {"workflow_name": "fast"},
     "status_request": {},
@@ -43,6 +53,21 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "panda_id": 7,
     },
     "run_closed": {**_RUN, "state": "closed"},
+    "tf_file_registered": {
+        **_RUN,
+        "tf_file_id": "0199f3a2-7b1c-7def-8000-000000000000",
+        "tf_filename": "swf.100010.000001_tf_000.tf",
+        "tf_first": 100,
+        "tf_last": 116,
+        "tf_count": 17,
+        "file_size_bytes": 34_000,
+        "stf_filename": "swf.100010.000001.stf",
+    },
+    "run_imminent_worker": {**_RUN, "content": {"target_worker_count": 2}},
+    "slice": {**_RUN, "content": _SLICE},
+    "slice_result": {**_RUN, "content": {"state": "done", "result": {"state": "done", "result": _SLICE}}},
+    "worker_heartbeat": {"worker_id": "worker-1", "status": "ready"},
+    "stop_transformer": {},
 }
 
 

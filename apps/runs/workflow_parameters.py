@@ -148,6 +148,37 @@ class Processing(_Section):
         return self
 
 
+class FastMon(_Section):
+    """What is read of every STF for fast monitoring. Without a rate, nothing is."""
+
+    stf_sampling_rate: Annotated[float, Field(ge=0, le=1)] = 0.05  # of an STF's time frames
+    tf_files_per_stf: Annotated[int, Field(ge=1, le=100)] = (
+        3  # blocks of consecutive ones, spread over the STF
+    )
+    tfs_per_file: Annotated[int, Field(ge=1)] | None = (
+        None  # length of a block; replaces the rate unless that is 0
+    )
+    sampling_seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
+    window_seconds: Annotated[float, Field(ge=1, le=86_400)] = 10.0  # of a window of histograms
+    max_age_seconds: Annotated[float, Field(gt=0)] = 10.0  # STFs that waited longer are skipped
+    keep_seconds: Seconds = 60.0  # how long TF files stay when no slice of them is left
+
+
+class FastProc(_Section):
+    """How samples are cut into slices, and what processes them. Without slices per sample, none are."""
+
+    slices_per_sample: Annotated[int, Field(ge=0, le=1000)] = 15  # of an STF, shared out over its TF files
+    workers: Literal["local", "panda", "external"] = "local"  # who starts them
+    target_worker_count: Annotated[int, Field(ge=0, le=10_000)] = 2  # no more than these
+    slice_processing_time: Annotated[float, Field(gt=0)] = 0.1  # seconds; what to expect until it is measured
+    worker_rampup_time: Seconds = 2.0  # from wanting one more worker to starting it
+    worker_rampdown_time: Seconds = 20.0  # how long a worker too many is kept
+    lease_seconds: Annotated[float, Field(ge=1)] = 15.0  # of a slice whose worker is not heard of
+    backlog_policy: Literal["all", "newest_first", "sample_down"] = "newest_first"
+    backlog_limit: Annotated[int, Field(ge=1)] = 600  # slices; for the policies other than all
+    slice_payload: str = ""  # a command for every slice; left out, the built-in summary
+
+
 class Closeout(_Section):
     """How the end of a run is proved."""
 
@@ -163,6 +194,8 @@ class WorkflowParameters(_Section):
     buffer: Buffer = Buffer()
     replication: Replication = Replication()
     processing: Processing = Processing()
+    fastmon: FastMon = FastMon()
+    fastproc: FastProc = FastProc()
     closeout: Closeout = Closeout()
 
     @model_validator(mode="after")

@@ -59,6 +59,59 @@ class TaskCommand(models.TextChoices):
     RELOAD = "reload", "Reload input"
 
 
+class SampleState(models.TextChoices):
+    """Owner: the fastmon agent."""
+
+    WAITING = "waiting", "Waiting"
+    SAMPLED = "sampled", "Sampled"
+    SKIPPED = "skipped", "Skipped"
+    FAILED = "failed", "Failed"
+
+
+class Slicing(models.TextChoices):
+    """Whether a sample becomes slices. Owner: the fastproc agent; the fastmon agent says waiting."""
+
+    OFF = "off", "Off"
+    WAITING = "waiting", "Waiting"
+    CUT = "cut", "Cut"
+    SKIPPED = "skipped", "Skipped"
+
+
+class TfFileStatus(models.TextChoices):
+    """Owner: the fastmon agent, which removes a TF file when its slices are through."""
+
+    REGISTERED = "registered", "Registered"
+    REMOVED = "removed", "Removed"
+
+
+class SliceState(models.TextChoices):
+    """Owner: the fastproc agent."""
+
+    QUEUED = "queued", "Queued"
+    CLAIMED = "claimed", "Claimed"
+    DONE = "done", "Done"
+    FAILED = "failed", "Failed"
+    SKIPPED = "skipped", "Skipped"
+
+
+class BacklogPolicy(models.TextChoices):
+    """What becomes of slices when there are more than the workers manage."""
+
+    ALL = "all", "All, in order"
+    NEWEST_FIRST = "newest_first", "Newest first"
+    SAMPLE_DOWN = "sample_down", "Sample down"
+
+
+class WorkerStatus(models.TextChoices):
+    """Owner: the worker; `lost` is for the fastproc agent to say."""
+
+    READY = "ready", "Ready"
+    BUSY = "busy", "Busy"
+    STOPPING = "stopping", "Stopping"
+    ENDED = "ended", "Ended"
+    LOST = "lost", "Lost"
+
+
 # PanDA's own words. Nothing comes of these by itself any more; `exhausted` waits for a person.
 FINAL_TASK = frozenset({"done", "finished", "failed", "aborted", "broken", "exhausted"})
 # Of these, the ones that take up new input when they are asked to.
@@ -81,4 +134,12 @@ COLOURS: dict[str, str] = {
     ProcessingState.QUEUED: "blue",
     ProcessingState.RUNNING: "blue",
     ProcessingState.DONE: "green",
+    SampleState.SAMPLED: "green",
+    SampleState.SKIPPED: "amber",
+    SliceState.CLAIMED: "blue",
+    WorkerStatus.READY: "green",
+    WorkerStatus.BUSY: "blue",
+    WorkerStatus.STOPPING: "amber",
+    WorkerStatus.ENDED: "grey",
+    WorkerStatus.LOST: "red",
 }

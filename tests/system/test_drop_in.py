@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from apps.agents.bus.schemas import MESSAGES
+from apps.agents.bus.vocabulary import MESSAGES
 from apps.stf.container.checksum import adler32_file
 from services.bus import Bus
 from services.registry import engine

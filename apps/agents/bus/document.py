@@ -9,8 +9,9 @@ from typing import Any
 import yaml
 
 from .agent import AgentSpec
-from .schemas import MESSAGES, SCHEMA_VERSION, Message
+from .schemas import SCHEMA_VERSION, Message
 from .topology import EPICTOPIC
+from .vocabulary import MESSAGES
 
 SCHEMA_URL = "{}.schema.json"
 

@@ -9,7 +9,8 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from .legacy import modernised
-from .schemas import MESSAGES, Message
+from .schemas import Message
+from .vocabulary import MESSAGES
 
 
 class MessageError(ValueError):

@@ -23,9 +23,9 @@ from apps.runs.models import JournalCursor, JournalEntry
 from apps.runs.selectors import cursor_position, entries_after, newest_position
 
 from .. import services
-from .schemas import MESSAGES
 from .sending import connection_to_send, failures, send
 from .topology import EPICTOPIC
+from .vocabulary import MESSAGES
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,5 @@
-"""The messages on the bus: one pydantic model per `msg_type`, and the registry of all.
+"""The messages on the bus: one pydantic model per `msg_type`. The fast path's are in `fast_schemas`, the registry of all in
+`vocabulary`.
 
 Field names are those of the existing swf system; the envelope adds what it lacks. Unknown fields are kept. `docs/messages/`
 is generated from here (`manage.py write_schemas`).
@@ -284,35 +285,3 @@ class RunClosed(RunMessage):
     missing: list[dict[str, Any]] = Field(default_factory=list)
     forced_by: str = ""
     forced_reason: str = ""
-
-
-def _msg_type(model: type[Message]) -> str:
-    return str(model.model_fields["msg_type"].default)
-
-
-MESSAGES: dict[str, type[Message]] = {
-    _msg_type(model): model
-    for model in (
-        RunWorkflow,
-        StatusRequest,
-        Reply,
-        PauseWorkflow,
-        ResumeWorkflow,
-        StopWorkflow,
-        AbortWorkflow,
-        RunImminent,
-        StartRun,
-        PauseRun,
-        ResumeRun,
-        EndRun,
-        StfGen,
-        StfReady,
-        StfFailed,
-        StfReplicated,
-        StfReplicaFailed,
-        StfReleasable,
-        StfReleased,
-        StfProcessed,
-        RunClosed,
-    )
-}

@@ -1,6 +1,8 @@
-"""The data: STFs with their datasets and replicas, their processing at the sites, and the proof that none is lost."""
+"""The data: STFs with their datasets and replicas, their processing at the sites, the proof that none is lost, and the
+fast path beside all that."""
 
 from .archiving import CloseoutProof, Dataset, Replica, StfFile
+from .fast import FastMonFile, FastMonSample, FastRun, HistogramWindow, TFSlice, Worker
 from .processing import (
     Brake,
     DecisionBox,
@@ -16,6 +18,10 @@ __all__ = [
     "CloseoutProof",
     "Dataset",
     "DecisionBox",
+    "FastMonFile",
+    "FastMonSample",
+    "FastRun",
+    "HistogramWindow",
     "ProcessingJob",
     "ProcessingOutput",
     "ProcessingSite",
@@ -23,4 +29,6 @@ __all__ = [
     "Replica",
     "StfFile",
     "StfProcessing",
+    "TFSlice",
+    "Worker",
 ]

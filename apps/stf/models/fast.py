@@ -1,0 +1,282 @@
+"""The fast path: what was sampled of each STF, the histograms of it, and the slices that workers process.
+
+Nothing here is kept from the complete stream, and nothing there waits for this.
+"""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+
+from apps.runs.models import Run
+
+from ..choices import BacklogPolicy, SampleState, SliceState, Slicing, TfFileStatus, WorkerStatus
+from .archiving import StfFile
+
+
+class FastMonSample(models.Model):
+    """What fast monitoring made of one STF. Made when `stf_ready` arrives; decided once."""
+
+    stf = models.OneToOneField(StfFile, models.PROTECT, related_name="sample")
+    run = models.ForeignKey(Run, models.PROTECT, related_name="samples", db_index=False)
+    sequence = models.PositiveIntegerField(help_text="That of the STF")
+    state = models.CharField(max_length=20, choices=SampleState, default=SampleState.WAITING)
+    reason = models.TextField(blank=True, help_text="Why it was skipped or failed")
+    announced_at = models.DateTimeField(default=timezone.now)
+    decided_at = models.DateTimeField(null=True, blank=True)
+
+    tf_count = models.PositiveIntegerField(default=0, help_text="TFs read whose CRC was right")
+    corrupt_tfs = models.JSONField(default=list, help_text="Numbers of those whose CRC was wrong")
+    hits = models.PositiveBigIntegerField(default=0)
+    hits_by_detector = models.JSONField(default=list, help_text="In the order of the detectors' numbers")
+    bytes_read = models.PositiveBigIntegerField(default=0, help_text="Header and index included")
+    requests = models.PositiveIntegerField(default=0, help_text="Read requests to the exit buffer")
+    read_seconds = models.FloatField(default=0)
+
+    slicing = models.CharField(max_length=20, choices=Slicing, default=Slicing.OFF)
+    slicing_reason = models.TextField(blank=True, help_text="Why it was not cut into slices")
+
+    class Meta:
+        ordering = ["run", "sequence"]
+        constraints = [
+            models.UniqueConstraint(fields=["run", "sequence"], name="sample_sequence_unique"),
+            models.CheckConstraint(condition=Q(state__in=SampleState.values), name="sample_state_known"),
+            models.CheckConstraint(condition=Q(slicing__in=Slicing.values), name="sample_slicing_known"),
+            models.CheckConstraint(
+                condition=Q(state="waiting", decided_at__isnull=True)
+                | (~Q(state="waiting") & Q(decided_at__isnull=False)),
+                name="sample_decided_has_time",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state__in=["skipped", "failed"]) | ~Q(reason=""),
+                name="sample_skipped_has_reason",
+            ),
+            models.CheckConstraint(
+                condition=Q(slicing="off") | Q(state="sampled"), name="sample_sliced_is_sampled"
+            ),
+            models.CheckConstraint(
+                condition=~Q(slicing="skipped") | ~Q(slicing_reason=""), name="sample_not_sliced_has_reason"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["id"], condition=Q(state="waiting"), name="sample_to_read"),
+            models.Index(fields=["id"], condition=Q(slicing="waiting"), name="sample_to_cut"),
+        ]
+
+    def __str__(self) -> str:
+        return f"sample of {self.stf}: {self.state}"
+
+
+class FastMonFile(models.Model):
+    """One block of consecutive TFs of a sample, and the TF file that holds them."""
+
+    tf_file_id = models.UUIDField(default=uuid4, unique=True, editable=False)
+    sample = models.ForeignKey(FastMonSample, models.PROTECT, related_name="files")
+    tf_filename = models.CharField(max_length=250, unique=True)
+    file_url = models.CharField(max_length=1000, help_text="Where a worker reads it: a path or a root:// URL")
+    file_size_bytes = models.PositiveBigIntegerField()
+    checksum = models.CharField(max_length=8, help_text="adler32, 8 hexadecimal digits")
+    tf_first = models.PositiveBigIntegerField()
+    tf_last = models.PositiveBigIntegerField()
+    tf_count = models.PositiveIntegerField(help_text="TFs in it: those of the range whose CRC was right")
+    corrupt_tfs = models.JSONField(default=list)
+    status = models.CharField(max_length=20, choices=TfFileStatus, default=TfFileStatus.REGISTERED)
+    created_at = models.DateTimeField(default=timezone.now)
+    removed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.CheckConstraint(condition=Q(tf_last__gte=F("tf_first")), name="tf_file_range_ordered"),
+            models.CheckConstraint(
+                condition=Q(tf_count__lte=F("tf_last") - F("tf_first") + 1), name="tf_file_count_in_range"
+            ),
+            models.CheckConstraint(
+                condition=Q(status="registered", removed_at__isnull=True)
+                | Q(status="removed", removed_at__isnull=False),
+                name="tf_file_removed_has_time",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["created_at"], condition=Q(status="registered"), name="tf_file_kept"),
+        ]
+
+    def __str__(self) -> str:
+        return self.tf_filename
+
+
+class HistogramWindow(models.Model):
+    """The histograms of the STFs that began in a window of time. Those of the run are the sum of its windows.
+
+    `contents` is what `apps.stf.histograms` packs. It grows in the transaction that decides the samples in it, so that no
+    sample counts twice.
+    """
+
+    run = models.ForeignKey(Run, models.PROTECT, related_name="histogram_windows", db_index=False)
+    begin_time = models.DateTimeField()
+    seconds = models.FloatField()
+    stf_count = models.PositiveIntegerField(default=0)
+    tf_count = models.PositiveIntegerField(default=0)
+    hits = models.PositiveBigIntegerField(default=0)
+    contents = models.BinaryField()
+    updated_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["run", "begin_time"]
+        constraints = [
+            models.UniqueConstraint(fields=["run", "begin_time"], name="histogram_window_unique"),
+        ]
+
+    def __str__(self) -> str:
+        return f"run {self.run} from {self.begin_time:%H:%M:%S}: {self.stf_count} STFs"
+
+
+class FastRun(models.Model):
+    """The fast path of a run: how many workers it wants, what its backlog may do, and exact counts.
+
+    The counts move in the transactions that change what they count; `slices_created` is the sum of the five after it.
+    """
+
+    run = models.OneToOneField(Run, models.PROTECT, related_name="fast")
+    backlog_policy = models.CharField(max_length=20, choices=BacklogPolicy)
+    policy_changed_by = models.CharField(max_length=100, blank=True)
+    target_worker_count = models.PositiveIntegerField()
+    wanted_worker_count = models.PositiveIntegerField(default=0, help_text="By backlog and slice time, now")
+    dispatching_since = models.DateTimeField(
+        null=True, blank=True, help_text="When the first worker was up: no slice is dispatched before"
+    )
+    drained_at = models.DateTimeField(null=True, blank=True, help_text="Ended, and no slice is left")
+
+    stf_samples_received = models.PositiveIntegerField(default=0)
+    stf_samples_skipped = models.PositiveIntegerField(default=0)
+    slices_created = models.PositiveIntegerField(default=0)
+    slices_queued = models.PositiveIntegerField(default=0)
+    slices_claimed = models.PositiveIntegerField(default=0)
+    slices_done = models.PositiveIntegerField(default=0)
+    slices_failed = models.PositiveIntegerField(default=0)
+    slices_skipped = models.PositiveIntegerField(default=0)
+    processing_seconds = models.FloatField(default=0, help_text="Sum over the slices that are done")
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(
+                    slices_created=F("slices_queued")
+                    + F("slices_claimed")
+                    + F("slices_done")
+                    + F("slices_failed")
+                    + F("slices_skipped")
+                ),
+                name="fast_run_counts_add_up",
+            ),
+            models.CheckConstraint(
+                condition=Q(backlog_policy__in=BacklogPolicy.values), name="fast_run_policy_known"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["run"], condition=Q(drained_at__isnull=True), name="fast_run_at_work"),
+        ]
+
+    def __str__(self) -> str:
+        return f"fast path of run {self.run}"
+
+
+class TFSlice(models.Model):
+    """A few consecutive TFs of a TF file, for one worker. The slices of a file cover it without gap or overlap: a trigger
+    refuses anything else.
+
+    Claimed means given out under a lease; `assigned_worker` is known from when the worker says so. `retries` counts the
+    tries that came to nothing.
+    """
+
+    fastmon_file = models.ForeignKey(FastMonFile, models.PROTECT, related_name="slices", db_index=False)
+    run = models.ForeignKey(Run, models.PROTECT, related_name="slices", db_index=False)
+    slice_id = models.PositiveIntegerField(help_text="Position in its TF file, from 0")
+    req_id = models.UUIDField(default=uuid4, unique=True, editable=False)
+    tf_first = models.PositiveBigIntegerField()
+    tf_last = models.PositiveBigIntegerField()
+    tf_count = models.PositiveIntegerField(help_text="Length of the range")
+    status = models.CharField(max_length=20, choices=SliceState, default=SliceState.QUEUED)
+    reason = models.TextField(blank=True, help_text="Last error, or why it was skipped")
+    retries = models.PositiveSmallIntegerField(default=0)
+    assigned_worker = models.CharField(max_length=100, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    assigned_at = models.DateTimeField(
+        null=True, blank=True, help_text="When it was given out, the last time"
+    )
+    lease_until = models.DateTimeField(null=True, blank=True)
+    completed_at = models.DateTimeField(null=True, blank=True)
+    processing_seconds = models.FloatField(null=True, blank=True)
+    result = models.JSONField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["fastmon_file", "slice_id"], name="slice_unique"),
+            models.UniqueConstraint(fields=["fastmon_file", "tf_first"], name="slice_start_unique"),
+            models.CheckConstraint(condition=Q(status__in=SliceState.values), name="slice_state_known"),
+            models.CheckConstraint(
+                condition=Q(tf_count=F("tf_last") - F("tf_first") + 1, tf_count__gte=1),
+                name="slice_count_is_range",
+            ),
+            models.CheckConstraint(
+                condition=Q(status="claimed", lease_until__isnull=False, assigned_at__isnull=False)
+                | (~Q(status="claimed") & Q(lease_until__isnull=True)),
+                name="slice_claimed_has_lease",
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=["queued", "claimed"], completed_at__isnull=True)
+                | Q(status__in=["done", "failed", "skipped"], completed_at__isnull=False),
+                name="slice_completed_has_time",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status__in=["failed", "skipped"]) | ~Q(reason=""), name="slice_failed_has_reason"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["run", "id"], condition=Q(status="queued"), name="slice_queued"),
+            models.Index(fields=["lease_until"], condition=Q(status="claimed"), name="slice_leased"),
+            models.Index(fields=["run", "id"], name="slice_of_run"),
+        ]
+
+    def __str__(self) -> str:
+        return f"slice {self.slice_id} of {self.fastmon_file}"
+
+
+class Worker(models.Model):
+    """A process that takes slices, as its last heartbeat described it. It serves all runs of the namespace."""
+
+    worker_id = models.CharField(max_length=100, unique=True)
+    location = models.CharField(max_length=250, blank=True, help_text="Host name")
+    pid = models.PositiveIntegerField(null=True, blank=True)
+    panda_id = models.BigIntegerField(null=True, blank=True, help_text="Of the PanDA job that it is")
+    status = models.CharField(max_length=20, choices=WorkerStatus, default=WorkerStatus.READY)
+    current_slice = models.ForeignKey(
+        TFSlice, models.SET_NULL, null=True, blank=True, related_name="+", db_index=False
+    )
+    slices_completed = models.PositiveIntegerField(default=0)
+    slices_failed = models.PositiveIntegerField(default=0)
+    started_at = models.DateTimeField(default=timezone.now)
+    last_heartbeat = models.DateTimeField(default=timezone.now)
+    ended_at = models.DateTimeField(null=True, blank=True)
+    end_reason = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["-started_at"]
+        constraints = [
+            models.CheckConstraint(condition=Q(status__in=WorkerStatus.values), name="worker_status_known"),
+            models.CheckConstraint(
+                condition=Q(status__in=["ended", "lost"], ended_at__isnull=False)
+                | (~Q(status__in=["ended", "lost"]) & Q(ended_at__isnull=True)),
+                name="worker_ended_has_time",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["last_heartbeat"], condition=Q(ended_at__isnull=True), name="worker_up"),
+        ]
+
+    def __str__(self) -> str:
+        return self.worker_id
