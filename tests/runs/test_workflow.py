@@ -111,12 +111,14 @@ def test_parameters_survive_json(write: Write) -> None:
         (
             "[closeouts]\nhole_wait_second = 5\n",
             "w.toml: closeouts.hole_wait_second = 5: unknown key, did you mean closeout.hole_wait_seconds? "
-            "The sections are workflow, daq_state_machine, stf, buffer, replication, processing, fastmon, fastproc, closeout",
+            "The sections are workflow, daq_state_machine, stf, buffer, replication, processing, fastmon, fastproc, "
+            "closeout",
         ),
         (
             "[cosmics]\n",
             "w.toml: cosmics = {}: unknown key. "
-            "The sections are workflow, daq_state_machine, stf, buffer, replication, processing, fastmon, fastproc, closeout",
+            "The sections are workflow, daq_state_machine, stf, buffer, replication, processing, fastmon, fastproc, "
+            "closeout",
         ),
         (
             '[stf]\nsize_bytes = "2 MB"\n',
@@ -197,7 +199,8 @@ def test_all_mistakes_are_told_at_once(write: Write) -> None:
     message = refusal(write(HEAD + "[stf]\nseed = -1\n"), stf_cout=3)
     assert message.splitlines() == [
         "overrides: stf_cout = 3: unknown key, did you mean daq_state_machine.stf_count? "
-        "The sections are workflow, daq_state_machine, stf, buffer, replication, processing, fastmon, fastproc, closeout",
+        "The sections are workflow, daq_state_machine, stf, buffer, replication, processing, fastmon, fastproc, "
+        "closeout",
         "w.toml: stf.seed = -1: should be greater than or equal to 0",
     ]
 
