@@ -4,6 +4,7 @@ from .buffer import mark_released, mark_withdrawn
 from .closeout import evaluate, force_close
 from .dataset import close_dataset, dataset_name, open_dataset
 from .decision_box import ensure_box, processing_parameters, set_policy, sites_of
+from .fast_run import ensure_fast_run, fastmon_parameters, fastproc_parameters
 from .generated import Announcement, GeneratedStf, record_generated, record_generated_many
 from .holding import brake_off, brake_on, site_down, site_up
 from .jobs import JobReport, OutputReport, apply_job_reports, give_up, note_kill_asked
@@ -52,7 +53,10 @@ __all__ = [
     "close_input",
     "dataset_name",
     "ensure_box",
+    "ensure_fast_run",
     "evaluate",
+    "fastmon_parameters",
+    "fastproc_parameters",
     "finish_command",
     "force_close",
     "give_up",
