@@ -41,7 +41,7 @@ class AgentSpec:
 
     `bulk_handlers` take several messages that came in a row, to the same effect as their handlers one after the other.
     `wakes` names the loop that a handled message gives work to. With `takes_commands` it also reads the queues in which
-    other systems put commands.
+    other systems put commands, with `takes_results` the one of what workers and transformers say of slices.
     """
 
     name: str
@@ -51,6 +51,7 @@ class AgentSpec:
     loops: tuple[LoopSpec, ...]
     wakes: Mapping[type[Message], str] = field(default_factory=dict)
     takes_commands: bool = False
+    takes_results: bool = False
     bulk_handlers: Mapping[type[Message], BulkHandler] = field(default_factory=dict)
 
     @property

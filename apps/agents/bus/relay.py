@@ -10,21 +10,21 @@ Two steps, two loops, so that a broker that is away never holds up the live page
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from typing import Any
 
+from celery import current_app
 from django.db import connection, transaction
 from django.utils import timezone
-from kombu import Connection
 from pydantic import ValidationError
 
-from apps.runs.errors import RetryableError
 from apps.runs.live.channel import LIVE_CHANNEL
 from apps.runs.models import JournalCursor, JournalEntry
 from apps.runs.selectors import cursor_position, entries_after, newest_position
 
 from .. import services
-from .sending import connection_to_send, failures, send
-from .topology import EPICTOPIC
+from .sending import Outgoing, Sender
+from .topology import ALSO_TO, ANYWHERE, EPICTOPIC, is_plain
 from .vocabulary import MESSAGES
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class Publisher:
     """Sends sequenced entries to the bus, over one connection that is made anew when it breaks."""
 
     def __init__(self) -> None:
-        self._connection: Connection | None = None
+        self._sender = Sender()
 
     def step(self) -> bool:
         """Publish the next batch and move the cursor; True when there may be more.
@@ -83,7 +83,9 @@ class Publisher:
         entries = entries_after(position, limit=BATCH)
         if not entries:
             return False
-        self._publish([message for entry in entries if (message := as_message(entry))])
+        self._sender.send(
+            [one for entry in entries if (message := as_message(entry)) for one in _ways(message)]
+        )
         JournalCursor.objects.update_or_create(
             follower=FOLLOWER, defaults={"position": entries[-1].position or 0, "moved_at": timezone.now()}
         )
@@ -91,24 +93,14 @@ class Publisher:
 
     def close(self) -> None:
         """Drop the connection; the next step makes a new one."""
-        if self._connection is not None:
-            self._connection.release()
-            self._connection = None
+        self._sender.close()
 
-    def _publish(self, messages: list[dict[str, Any]]) -> None:
-        if not messages:
-            return
-        broker = self._connection or connection_to_send()
-        try:
-            producer = broker.Producer(serializer="json")
-            with producer.batch(BATCH):  # type: ignore[attr-defined] # newer than the stubs
-                for message in messages:
-                    send(producer, message, EPICTOPIC, message["msg_type"])
-        except failures(broker) as error:
-            self._connection = broker
-            self.close()
-            raise RetryableError(f"the broker does not take messages: {error}") from error
-        self._connection = broker
+
+def _ways(message: dict[str, Any]) -> Iterator[Outgoing]:
+    msg_type = message["msg_type"]
+    yield Outgoing(message, EPICTOPIC, msg_type)
+    if msg_type in ALSO_TO and is_plain(current_app):
+        yield Outgoing(message, ANYWHERE, ALSO_TO[msg_type])
 
 
 def as_message(entry: JournalEntry) -> dict[str, Any] | None:

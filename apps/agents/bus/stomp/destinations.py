@@ -38,7 +38,9 @@ class Routes:
                 for name, feed in options.get("foreign", {}).items()
             },
             {
-                name: Outlet(outlet["destination"], tuple(outlet.get("headers", ())))
+                name: Outlet(
+                    outlet["destination"], tuple(outlet.get("headers", ())), dict(outlet.get("fixed", {}))
+                )
                 for name, outlet in options.get("foreign_exchanges", {}).items()
             },
             receipt_timeout=float(options.get("receipt_timeout", 30)),

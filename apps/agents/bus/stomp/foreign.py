@@ -99,11 +99,12 @@ class Outlet:
     """An exchange that is a plain destination: tasks go out as their first argument, in JSON.
 
     `{routing_key}` in `destination` stands for what a message is published with. `headers` names fields of the document
-    that go along as STOMP headers, for selectors.
+    that go along as STOMP headers, for selectors; `fixed` are headers that all have.
     """
 
     destination: str
     headers: tuple[str, ...] = ()
+    fixed: Mapping[str, str] = field(default_factory=dict)
 
     def document(self, body: bytes) -> tuple[bytes, dict[str, str]]:
         """Body and headers for the task message `body`.
@@ -119,9 +120,8 @@ class Outlet:
             ) from None
         fields = document if isinstance(document, dict) else {}
         texts = {name: _header_value(fields[name]) for name in self.headers if fields.get(name) is not None}
-        return json.dumps(document).encode(), {
-            name: text for name, text in texts.items() if len(text) <= _HEADER_VALUE_LIMIT
-        }
+        fitting = {name: text for name, text in texts.items() if len(text) <= _HEADER_VALUE_LIMIT}
+        return json.dumps(document).encode(), {**self.fixed, **fitting}
 
 
 def _header_value(value: Any) -> str:

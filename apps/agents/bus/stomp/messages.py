@@ -62,8 +62,8 @@ def as_sends(
         document, fields = outlet.document(body)
         always = {
             "destination": outlet.destination.replace("{routing_key}", routing_key),
-            "persistent": "true",
             "content-type": "application/json",
+            **_persistence(message["properties"]),
         }
         yield Send({**fields, **always}, document, is_text=True)
         return
@@ -85,9 +85,7 @@ def as_sends(
 
 def _broker_headers(routes: Routes, headers: dict[str, Any], properties: dict[str, Any]) -> dict[str, Any]:
     """What the broker has to know."""
-    made: dict[str, Any] = {}
-    if properties.get("delivery_mode", 2) == 2:
-        made["persistent"] = "true"
+    made: dict[str, Any] = dict(_persistence(properties))
     if properties.get("priority"):
         made["priority"] = routes.dialect.priority(int(properties["priority"]))
     if properties.get("expiration"):
@@ -97,6 +95,10 @@ def _broker_headers(routes: Routes, headers: dict[str, Any], properties: dict[st
         if delay > 0:
             made |= routes.dialect.delayed(delay)
     return made
+
+
+def _persistence(properties: dict[str, Any]) -> dict[str, str]:
+    return {"persistent": "true"} if properties.get("delivery_mode", 2) == 2 else {}
 
 
 def from_envelope(channel: Any, frame: Frame) -> Message:

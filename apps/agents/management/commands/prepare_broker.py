@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand
 from django.db import transaction
 
 from apps.agents.bus import pgmq
-from apps.agents.bus.topology import queues_of, use_plain_messages
+from apps.agents.bus.topology import queues_of, slices_queue, use_plain_messages
 from apps.agents.registry import AGENTS, agent_spec
 
 
@@ -30,3 +30,5 @@ class Command(BaseCommand):
                 for queue in queues_of(current_app, agent):
                     queue(broker.default_channel).declare()
                 self.stdout.write(f"queue of {agent.name}: ready")
+            slices_queue()(broker.default_channel).declare()
+            self.stdout.write("queue of slices: ready")
