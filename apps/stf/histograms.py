@@ -73,6 +73,9 @@ class Histograms:
     def __add__(self, other: Histograms) -> Histograms:
         return Histograms(self.counts + other.counts, self.entries + other.entries, self.sums + other.sums)
 
+    def __sub__(self, other: Histograms) -> Histograms:
+        return Histograms(self.counts - other.counts, self.entries - other.entries, self.sums - other.sums)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Histograms) and all(
             np.array_equal(mine, theirs) for mine, theirs in zip(self._arrays(), other._arrays(), strict=True)

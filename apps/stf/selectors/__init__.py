@@ -21,6 +21,15 @@ from .archiving import (
     unverified_replicas,
 )
 from .counts import SiteCounts, StageCounts, counts_of_runs, site_counts, stage_counts
+from .fastmon import (
+    FastMonSummary,
+    LastReason,
+    fastmon_summary,
+    files_to_remove,
+    samples_to_read,
+    stale_samples,
+    window_list,
+)
 from .holding import Holds, brakes_on, holds, is_allowed
 from .processing import (
     KILL_AGAIN,
@@ -46,15 +55,19 @@ from .processing import (
     to_detach,
 )
 from .reasons import Unprocessed, unprocessed, why_unprocessed
+from .run_histograms import StripPoint, run_histograms, strip_chart
 
 __all__ = [
     "KILL_AGAIN",
     "RATE_WINDOW",
     "BufferUsage",
+    "FastMonSummary",
     "Holds",
+    "LastReason",
     "SiteCounts",
     "StageCounts",
     "StfCell",
+    "StripPoint",
     "Unprocessed",
     "brakes_on",
     "buffer_usage",
@@ -63,6 +76,8 @@ __all__ = [
     "counts_of_runs",
     "dataset_list",
     "ended_jobs",
+    "fastmon_summary",
+    "files_to_remove",
     "has_failed",
     "holds",
     "inputs_to_close",
@@ -79,13 +94,17 @@ __all__ = [
     "processing_list",
     "releasable",
     "replica_list",
+    "run_histograms",
     "runs_with_releasable",
     "runs_without_dataset",
+    "samples_to_read",
     "site_counts",
     "site_list",
     "stage_counts",
+    "stale_samples",
     "stf_cells",
     "stf_list",
+    "strip_chart",
     "stuck_processings",
     "task_list",
     "tasks_to_command",
@@ -99,4 +118,5 @@ __all__ = [
     "unprocessed",
     "unverified_replicas",
     "why_unprocessed",
+    "window_list",
 ]

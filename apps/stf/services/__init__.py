@@ -21,6 +21,14 @@ from .processing import (
 )
 from .registration import mark_registered, mark_registration_failed, retry_failed, retry_registration
 from .replication import ReplicaChange, apply_replica_changes
+from .samples import (
+    SampleRead,
+    TfFileMade,
+    announce_samples,
+    decide_samples,
+    mark_removed,
+    skip_samples,
+)
 from .tasks import (
     MOST_RELOADS,
     TaskReport,
@@ -41,7 +49,10 @@ __all__ = [
     "JobReport",
     "OutputReport",
     "ReplicaChange",
+    "SampleRead",
     "TaskReport",
+    "TfFileMade",
+    "announce_samples",
     "apply_job_reports",
     "apply_replica_changes",
     "apply_task_reports",
@@ -52,6 +63,7 @@ __all__ = [
     "close_dataset",
     "close_input",
     "dataset_name",
+    "decide_samples",
     "ensure_box",
     "ensure_fast_run",
     "evaluate",
@@ -68,6 +80,7 @@ __all__ = [
     "mark_registered",
     "mark_registration_failed",
     "mark_released",
+    "mark_removed",
     "mark_submitted",
     "mark_withdrawn",
     "move_waiting",
@@ -87,4 +100,5 @@ __all__ = [
     "site_down",
     "site_up",
     "sites_of",
+    "skip_samples",
 ]

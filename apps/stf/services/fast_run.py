@@ -4,19 +4,11 @@ from __future__ import annotations
 
 from apps.runs.inserting import insert_if_new
 from apps.runs.models import Run
-from apps.runs.workflow_parameters import FastMon, FastProc
 
+from ..fast_parameters import fastmon_parameters, fastproc_parameters
 from ..models import FastRun
 
-
-def fastmon_parameters(run: Run) -> FastMon:
-    """What the run's workflow says of fast monitoring; of a run older than this section, the defaults."""
-    return FastMon.model_validate(run.parameters.get("fastmon", {}))
-
-
-def fastproc_parameters(run: Run) -> FastProc:
-    """What the run's workflow says of slices; of a run older than this section, the defaults."""
-    return FastProc.model_validate(run.parameters.get("fastproc", {}))
+__all__ = ["ensure_fast_run", "fastmon_parameters", "fastproc_parameters"]
 
 
 def ensure_fast_run(run: Run) -> FastRun:

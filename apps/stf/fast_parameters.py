@@ -1,0 +1,16 @@
+"""What a run's workflow says of its fast path; of a run that is older than these sections, their defaults."""
+
+from __future__ import annotations
+
+from apps.runs.models import Run
+from apps.runs.workflow_parameters import FastMon, FastProc
+
+
+def fastmon_parameters(run: Run) -> FastMon:
+    """The section `[fastmon]` of a run."""
+    return FastMon.model_validate(run.parameters.get("fastmon", {}))
+
+
+def fastproc_parameters(run: Run) -> FastProc:
+    """The section `[fastproc]` of a run."""
+    return FastProc.model_validate(run.parameters.get("fastproc", {}))
