@@ -19,8 +19,13 @@ _TRANSIENT, _PERSISTENT = 1, 2
 
 
 def connection_to_send() -> Connection:
-    """A connection without heart-beats of its own: nobody would send them between two messages."""
-    return current_app.connection_for_write(heartbeat=0)
+    """A connection without heart-beats of its own: nobody would send them between two messages.
+
+    It is tried once: whoever sends says that the broker is away, and when to try again.
+    """
+    return current_app.connection_for_write(
+        heartbeat=0, transport_options={"max_retries": 1, "interval_start": 0}
+    )
 
 
 def failures(broker: Connection) -> tuple[type[BaseException], ...]:

@@ -1,0 +1,115 @@
+"""`manage.py worker` on every bus: a process with no database takes slices and says what is in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from kombu import Connection
+
+from apps.agents.bus.parse import parse
+from apps.agents.worker.processing import summary
+
+from .process import Listener, WorkerProcess, a_slice, send, wait_until
+
+pytestmark = [
+    pytest.mark.services,
+    pytest.mark.timeout(120),
+    pytest.mark.parametrize("bus_url", ["pgmq", "rabbitmq", "activemq"], indirect=True),
+]
+
+Start = Callable[..., WorkerProcess]
+
+
+def test_slices_are_processed_and_given_back_with_what_is_in_them(
+    a_worker: Start, listener: Listener, tf_file: Path
+) -> None:
+    worker = a_worker()
+    given = [a_slice(tf_file, first, first + 3) for first in range(100, 120, 4)]
+    send(*given)
+    results = wait_until(lambda: len(listener.results()) == 5 and listener.results(), what="five results")
+
+    for sent, result in zip(given, results, strict=True):
+        parse(result)
+        assert (result["sender"], result["run_id"]) == (worker.worker_id, sent["run_id"])
+        assert result["causation_id"] == sent["msg_id"]
+        content, inner = result["content"], result["content"]["result"]["result"]
+        assert (content["state"], content["worker_id"], content["error"]) == ("done", worker.worker_id, None)
+        assert inner["req_id"] == sent["content"]["req_id"]
+        assert summary(str(tf_file), inner["start"], inner["end"]) == {
+            name: inner[name] for name in ("tfs", "hits", "hits_by_detector", "missing_tfs")
+        }
+
+
+def test_its_heartbeats_say_that_it_is_ready_then_that_it_has_ended(
+    a_worker: Start, listener: Listener
+) -> None:
+    worker = a_worker()
+    wait_until(lambda: len(listener.heartbeats(worker.worker_id)) >= 2, what="a second heartbeat")
+    worker.terminate()
+    assert worker.wait()["reason"] == "SIGTERM"
+
+    beats = listener.heartbeats(worker.worker_id)
+    for beat in beats:
+        parse(beat)
+    assert (beats[0]["status"], beats[0]["pid"]) == ("ready", worker.process.pid)
+    assert (beats[-1]["status"], beats[-1]["reason"]) == ("ended", "SIGTERM")
+
+
+def test_told_to_end_it_finishes_what_it_has_in_hand_and_leaves_the_rest(
+    a_worker: Start, listener: Listener, bus: Connection, tf_file: Path
+) -> None:
+    worker = a_worker()
+    first, second = send(a_slice(tf_file, 100, 101, payload="sleep 2.5"), a_slice(tf_file, 102, 103))
+    busy = wait_until(
+        lambda: [one for one in listener.heartbeats(worker.worker_id) if one["status"] == "busy"],
+        what="a busy heartbeat",
+    )
+    assert (busy[0]["req_id"], busy[0]["attempt"]) == (first, 1)
+    worker.terminate()
+
+    assert worker.wait()["done"] == 1
+    assert listener.counts() == {first: 1}
+    other = a_worker("--max-slices", "1")
+    assert other.wait()["done"] == 1
+    assert listener.counts() == {first: 1, second: 1}
+
+
+def test_a_slice_whose_worker_was_killed_is_left_to_its_lease(
+    a_worker: Start, listener: Listener, tf_file: Path
+) -> None:
+    victim = a_worker()
+    first, second = send(a_slice(tf_file, 100, 101, payload="sleep 60"), a_slice(tf_file, 102, 103))
+    wait_until(
+        lambda: [one for one in listener.heartbeats(victim.worker_id) if one["req_id"] == first],
+        what="the slice in hand",
+    )
+    victim.kill()
+    a_worker()
+    wait_until(lambda: listener.counts()[second], what="the other slice is done")
+    again = a_slice(tf_file, 100, 101, req_id=first, attempt=2)
+    send(again)
+    wait_until(lambda: listener.counts()[first], what="the slice is done, given out again")
+    assert listener.counts() == {first: 1, second: 1}
+
+
+def test_what_is_no_slice_harms_no_other(a_worker: Start, listener: Listener, tf_file: Path) -> None:
+    a_worker()
+    wrong = a_slice(tf_file, 100, 101)
+    del wrong["content"]["start"]
+    missing, corrupt, good = (
+        a_slice("/nowhere.tf", 1, 2),
+        a_slice(tf_file, 100, 101, payload="'"),
+        a_slice(tf_file, 100, 101),
+    )
+    send(wrong, missing, corrupt, good)
+    results = wait_until(lambda: len(listener.results()) == 3 and listener.results(), what="three results")
+
+    assert [one["content"]["state"] for one in results] == ["failed", "failed", "done"]
+    assert "No such file" in results[0]["content"]["error"]
+    assert "no command line" in results[1]["content"]["error"]
+
+
+def test_it_leaves_when_no_slice_comes(a_worker: Start, bus: Connection) -> None:
+    assert a_worker("--idle-timeout", "1").wait()["reason"] == "no slice came for 1 s"
