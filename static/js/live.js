@@ -13,9 +13,10 @@ const RETRY_MOST = 8_000;
 const GIVE_UP = new Set([4400, 4404]);
 
 /**
- * @param {string} path of the WebSocket
+ * @param {string} path of the WebSocket, with a query or without
  * @param {number} cursor the position the page was made at
- * @param {{events: (events: object[]) => void, snapshot: (content: object) => void}} page what to do with news
+ * @param {{events?: (events: object[]) => void, snapshot?: (content: object) => void}} page what to do with news; frames of
+ *   any other type go to the function that is called like it
  * @returns {() => void} asks for a snapshot, where events do not tell enough
  */
 export function follow(path, cursor, page) {
@@ -29,7 +30,9 @@ export function follow(path, cursor, page) {
 
   function connect() {
     clearTimeout(timer);
-    socket = new WebSocket(`${scheme}//${location.host}${path}?cursor=${cursor ?? ""}`);
+    const address = new URL(`${scheme}//${location.host}${path}`);
+    address.searchParams.set("cursor", cursor ?? "");
+    socket = new WebSocket(address);
     socket.addEventListener("open", () => {
       heard = Date.now();
       look();
@@ -56,9 +59,11 @@ export function follow(path, cursor, page) {
       waitsFor = frame.waits_for;
     } else if (frame.type === "snapshot") {
       page.snapshot(frame.content);
-    } else {
+    } else if (frame.type === "events") {
       const fresh = frame.events.filter((event) => seen === null || event.position > seen);
       if (fresh.length) page.events(fresh);
+    } else {
+      page[frame.type](frame);
     }
     look();
   }

@@ -25,7 +25,7 @@ export function refresher(url, { pause }) {
     last = Date.now();
     try {
       const response = await fetch(url, { headers: { Accept: "text/html" } });
-      if (response.ok) swap(new DOMParser().parseFromString(await response.text(), "text/html"));
+      if (response.ok) swapIn(new DOMParser().parseFromString(await response.text(), "text/html"));
     } catch {
       // The server is away. The live feed says so, and asks for a refresh when it is back.
     } finally {
@@ -43,7 +43,8 @@ export function refresher(url, { pause }) {
   return ask;
 }
 
-function swap(fresh) {
+/** Swap what differs from the parts of this document. */
+export function swapIn(fresh) {
   for (const part of document.querySelectorAll("[data-part]")) {
     const next = fresh.querySelector(`[data-part="${part.dataset.part}"]`);
     if (next && differs(part, next)) replace(part, next);
