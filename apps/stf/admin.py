@@ -10,7 +10,7 @@ from apps.runs.admin import ReadOnlyAdmin
 from apps.runs.errors import DomainError
 from apps.runs.journal import acting_as
 
-from . import admin_processing, services  # noqa: F401 - registers what concerns processing
+from . import admin_fast, admin_processing, services  # noqa: F401 - registers the fast path and processing
 from .models import CloseoutProof, Dataset, Replica, StfFile
 
 

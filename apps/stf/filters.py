@@ -1,14 +1,30 @@
-"""What STFs, replicas, datasets and processing can be searched by: the same words in page addresses and over REST."""
+"""What STFs and all that becomes of them can be searched by: the same words in page addresses and over REST.
+
+Those of the fast path are the existing system's, beside `run` as everywhere.
+"""
 
 from __future__ import annotations
 
 from django_filters import rest_framework as filters
 
-from .choices import BufferState, Policy, ProcessingState, Registration, ReplicaState
+from .choices import (
+    BufferState,
+    Policy,
+    ProcessingState,
+    Registration,
+    ReplicaState,
+    SampleState,
+    SliceState,
+    Slicing,
+    TfFileStatus,
+    WorkerStatus,
+)
 from .models import (
     Brake,
     Dataset,
     DecisionBox,
+    FastMonFile,
+    FastMonSample,
     ProcessingJob,
     ProcessingOutput,
     ProcessingSite,
@@ -16,6 +32,8 @@ from .models import (
     Replica,
     StfFile,
     StfProcessing,
+    TFSlice,
+    Worker,
 )
 
 
@@ -124,3 +142,59 @@ class BrakeFilter(filters.FilterSet):
     class Meta:
         model = Brake
         fields = ["run", "is_on"]
+
+
+class FastMonSampleFilter(filters.FilterSet):
+    run = filters.NumberFilter(field_name="run__run_number")
+    run_number = filters.NumberFilter(field_name="run__run_number")
+    stf_filename = filters.CharFilter(field_name="stf__stf_filename")
+    state = filters.MultipleChoiceFilter(choices=SampleState.choices)
+    slicing = filters.MultipleChoiceFilter(choices=Slicing.choices)
+
+    class Meta:
+        model = FastMonSample
+        fields = ["run", "run_number", "sequence", "stf_filename", "state", "slicing"]
+
+
+class FastMonFileFilter(filters.FilterSet):
+    run = filters.NumberFilter(field_name="sample__run__run_number")
+    run_number = filters.NumberFilter(field_name="sample__run__run_number")
+    sequence = filters.NumberFilter(field_name="sample__sequence")
+    stf_filename = filters.CharFilter(field_name="sample__stf__stf_filename")
+    status = filters.ChoiceFilter(choices=TfFileStatus.choices)
+
+    class Meta:
+        model = FastMonFile
+        fields = ["run", "run_number", "sequence", "stf_filename", "tf_filename", "status"]
+
+
+class TFSliceFilter(filters.FilterSet):
+    run = filters.NumberFilter(field_name="run__run_number")
+    run_number = filters.NumberFilter(field_name="run__run_number")
+    stf_filename = filters.CharFilter(field_name="fastmon_file__sample__stf__stf_filename")
+    tf_filename = filters.CharFilter(field_name="fastmon_file__tf_filename")
+    status = filters.MultipleChoiceFilter(choices=SliceState.choices)
+
+    class Meta:
+        model = TFSlice
+        fields = [
+            "run",
+            "run_number",
+            "stf_filename",
+            "tf_filename",
+            "slice_id",
+            "req_id",
+            "status",
+            "assigned_worker",
+        ]
+
+
+class WorkerFilter(filters.FilterSet):
+    """`up` says whether the worker may still take slices."""
+
+    status = filters.MultipleChoiceFilter(choices=WorkerStatus.choices)
+    up = filters.BooleanFilter(field_name="ended_at", lookup_expr="isnull")
+
+    class Meta:
+        model = Worker
+        fields = ["worker_id", "location", "panda_id", "status", "up"]
