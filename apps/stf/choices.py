@@ -119,6 +119,10 @@ RELOADABLE_TASK = frozenset({"done", "finished", "failed"})
 FINAL_JOB = frozenset({"finished", "failed", "cancelled", "closed"})
 # A pilot has, or has had, the job in its hands.
 JOB_WITH_PILOT = frozenset({"sent", "starting", "running", "holding", "transferring", "merging"})
+# Of a slice: something is still to come of it.
+OPEN_SLICE = frozenset({SliceState.QUEUED, SliceState.CLAIMED})
+# Of a worker: nothing more is expected of it.
+ENDED_WORKER = frozenset({WorkerStatus.ENDED, WorkerStatus.LOST})
 
 COLOURS: dict[str, str] = {
     Registration.GENERATED: "grey",

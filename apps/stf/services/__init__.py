@@ -4,6 +4,13 @@ from .buffer import mark_released, mark_withdrawn
 from .closeout import evaluate, force_close
 from .dataset import close_dataset, dataset_name, open_dataset
 from .decision_box import ensure_box, processing_parameters, set_policy, sites_of
+from .fast_control import (
+    announce_workers,
+    mark_drained,
+    set_backlog_policy,
+    set_wanted_workers,
+    stop_workers,
+)
 from .fast_run import ensure_fast_run, fastmon_parameters, fastproc_parameters
 from .generated import Announcement, GeneratedStf, record_generated, record_generated_many
 from .holding import brake_off, brake_on, site_down, site_up
@@ -29,6 +36,9 @@ from .samples import (
     mark_removed,
     skip_samples,
 )
+from .slice_cutting import SAMPLES_AT_ONCE, cut_samples, shed_backlogs
+from .slice_results import SliceReport, record_results
+from .slices import claim_slices, give_back, return_expired
 from .tasks import (
     MOST_RELOADS,
     TaskReport,
@@ -41,18 +51,23 @@ from .tasks import (
     postpone_command,
     request_command,
 )
+from .workers import Beat, mark_lost, record_heartbeats
 
 __all__ = [
     "MOST_RELOADS",
+    "SAMPLES_AT_ONCE",
     "Announcement",
+    "Beat",
     "GeneratedStf",
     "JobReport",
     "OutputReport",
     "ReplicaChange",
     "SampleRead",
+    "SliceReport",
     "TaskReport",
     "TfFileMade",
     "announce_samples",
+    "announce_workers",
     "apply_job_reports",
     "apply_replica_changes",
     "apply_task_reports",
@@ -60,8 +75,10 @@ __all__ = [
     "begin_submission",
     "brake_off",
     "brake_on",
+    "claim_slices",
     "close_dataset",
     "close_input",
+    "cut_samples",
     "dataset_name",
     "decide_samples",
     "ensure_box",
@@ -71,11 +88,14 @@ __all__ = [
     "fastproc_parameters",
     "finish_command",
     "force_close",
+    "give_back",
     "give_up",
     "input_name",
     "mark_attached",
     "mark_cleared",
     "mark_detached",
+    "mark_drained",
+    "mark_lost",
     "mark_outputs",
     "mark_registered",
     "mark_registration_failed",
@@ -93,12 +113,19 @@ __all__ = [
     "processing_parameters",
     "record_generated",
     "record_generated_many",
+    "record_heartbeats",
+    "record_results",
     "request_command",
     "retry_failed",
     "retry_registration",
+    "return_expired",
+    "set_backlog_policy",
     "set_policy",
+    "set_wanted_workers",
+    "shed_backlogs",
     "site_down",
     "site_up",
     "sites_of",
     "skip_samples",
+    "stop_workers",
 ]

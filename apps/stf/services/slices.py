@@ -1,0 +1,137 @@
+"""Giving slices out to workers under a lease, and taking back what comes to nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from ..choices import BacklogPolicy, SliceState
+from ..fast_parameters import fastproc_parameters
+from ..models import FastRun, TFSlice
+from ..selectors.slices import slice_seconds
+from .slice_counts import Counts, counts_of, save_slices
+
+# So many slices are on their way for each worker that is up: one in its hands, one that waits for it.
+DEPTH = 2
+_CLAIMED = ("status", "lease_until", "assigned_at", "assigned_worker")
+_RETURNED = ("status", "lease_until", "reason", "retries", "completed_at")
+
+
+def claim_slices(workers_up: int) -> list[TFSlice]:
+    """Give out queued slices, as many as the workers can have on their way, the runs taking turns.
+
+    Nothing before a worker is up. Whoever calls sends them after this has been committed; what is not sent, its lease
+    brings back.
+
+    Returns:
+        The slices that are claimed now, with their file, sample, STF and run.
+    """
+    waiting = FastRun.objects.filter(drained_at__isnull=True, slices_queued__gt=0)
+    if workers_up == 0 or not waiting.exists():
+        return []
+    with transaction.atomic():
+        # All that are at work: what is given out counts over all runs.
+        counts = Counts(FastRun.objects.filter(drained_at__isnull=True))
+        given_out = {run_id: fast.slices_claimed for run_id, fast in counts.runs.items()}
+        queued = {run_id: fast.slices_queued for run_id, fast in counts.runs.items()}
+        free = DEPTH * workers_up - sum(given_out.values())
+        claimed: list[TFSlice] = []
+        for run_id, count in fair_shares(free, given_out, queued).items():
+            claimed += _claim(counts, run_id, count, workers_up)
+        counts.settle()
+    return claimed
+
+
+@transaction.atomic
+def give_back(slices: Sequence[TFSlice]) -> None:
+    """These claims were not sent: they are queued again, and it was no try. If one was sent after all, its result counts."""
+    counts = counts_of(one.run_id for one in slices)
+    for one in (still := _still_claimed(Q(pk__in=[one.pk for one in slices]))):
+        counts.move(one, SliceState.QUEUED)
+    save_slices(still, "status", "lease_until")
+    counts.settle()
+
+
+def return_expired() -> int:
+    """Have the slices whose lease has ended tried again, by whoever comes next; after the last try they have failed.
+
+    Returns:
+        How many that were.
+    """
+    expired = Q(lease_until__lt=timezone.now())
+    run_ids = set(TFSlice.objects.filter(expired, status=SliceState.CLAIMED).values_list("run_id", flat=True))
+    if not run_ids:
+        return 0
+    with transaction.atomic():
+        counts = counts_of(run_ids)
+        returned = return_slices(counts, expired & Q(run__in=run_ids))
+        counts.settle()
+    return returned
+
+
+def return_slices(counts: Counts, which: Q, *, reason: str = "") -> int:
+    """Have claimed slices of locked runs tried again; how many that were.
+
+    Args:
+        reason: why; left out, that their lease has ended.
+    """
+    returned = _still_claimed(which)
+    for one in returned:
+        who = (
+            f"worker {one.assigned_worker} said no more of it" if one.assigned_worker else "no worker took it"
+        )
+        counts.try_again(one, reason or f"its lease ended: {who}")
+    save_slices(returned, *_RETURNED)
+    return len(returned)
+
+
+def fair_shares(free: int, given_out: Mapping[int, int], queued: Mapping[int, int]) -> dict[int, int]:
+    """How many slices each run is given of so many free places: each place to the run that has the fewest given out."""
+    have, left = dict(given_out), dict(queued)
+    shares: dict[int, int] = {}
+    for _ in range(min(free, sum(left.values()))):
+        run_id = min((run_id for run_id in left if left[run_id]), key=lambda run_id: (have[run_id], run_id))
+        shares[run_id] = shares.get(run_id, 0) + 1
+        have[run_id] += 1
+        left[run_id] -= 1
+    return shares
+
+
+def lease_end(fast: FastRun) -> datetime:
+    """Until when a slice of this run is its worker's, from now on.
+
+    It may wait for those before it, which take their time; only then it is worked on.
+    """
+    parameters = fastproc_parameters(fast.run)
+    return timezone.now() + timedelta(seconds=parameters.lease_seconds + DEPTH * slice_seconds(fast))
+
+
+def _claim(counts: Counts, run_id: int, count: int, workers_up: int) -> Iterable[TFSlice]:
+    fast = counts.runs[run_id]
+    now = timezone.now()
+    newest_first = fast.backlog_policy == BacklogPolicy.NEWEST_FIRST
+    queued = (
+        TFSlice.objects.select_related("run__execution", "run__namespace", "fastmon_file__sample__stf")
+        .filter(run=run_id, status=SliceState.QUEUED)
+        .order_by("-pk" if newest_first else "pk")
+    )
+    claimed = list(queued[:count])
+    until = lease_end(fast)
+    for one in claimed:
+        counts.move(one, SliceState.CLAIMED)
+        one.lease_until, one.assigned_at, one.assigned_worker = until, now, ""
+    save_slices(claimed, *_CLAIMED)
+    if fast.dispatching_since is None:
+        fast.dispatching_since = now
+        counts.say(run_id, "dispatching_started", {"workers": workers_up})
+    return claimed
+
+
+def _still_claimed(which: Q) -> list[TFSlice]:
+    return list(
+        TFSlice.objects.filter(which, status=SliceState.CLAIMED).select_related("fastmon_file").order_by("pk")
+    )
