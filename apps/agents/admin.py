@@ -1,4 +1,6 @@
-"""Agents, their messages and the dead letters in the admin: to look at; letters also to be replayed and discarded."""
+"""Agents, their messages, dead letters and incidents in the admin: to look at; letters also to be replayed and discarded,
+incidents to be acknowledged and cleared.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from apps.runs.admin import ReadOnlyAdmin
 from apps.runs.errors import DomainError
 
 from . import services
-from .models import DaqCheckpoint, DeadLetter, InboundMessage, SystemAgent
+from .models import DaqCheckpoint, DeadLetter, InboundMessage, Incident, SystemAgent
 
 
 @admin.register(SystemAgent)
@@ -42,7 +44,7 @@ class InboundMessageAdmin(ReadOnlyAdmin):
 class ReasonForm(ActionForm):
     """The bar of actions, with a field for why."""
 
-    reason = forms.CharField(required=False, label="Reason (to discard):")
+    reason = forms.CharField(required=False, label="Reason (to discard or clear):")
 
 
 @admin.register(DeadLetter)
@@ -79,7 +81,8 @@ class DeadLetterAdmin(ReadOnlyAdmin):
     def replay(self, request: HttpRequest, letters: QuerySet[DeadLetter]) -> None:
         """Have the chosen letters given to their agents again; if one cannot be, none is."""
         ids = list(letters.values_list("pk", flat=True))
-        self._do(
+        _do(
+            self,
             request,
             lambda by: services.request_replay(ids, by=by),
             f"of {len(ids)} messages will be replayed.",
@@ -89,7 +92,8 @@ class DeadLetterAdmin(ReadOnlyAdmin):
     def discard(self, request: HttpRequest, letters: QuerySet[DeadLetter]) -> None:
         """Set the chosen letters aside, with the reason that is typed beside the action."""
         ids, reason = list(letters.values_list("pk", flat=True)), request.POST.get("reason", "")
-        self._do(
+        _do(
+            self,
             request,
             lambda by: services.discard(ids, by=by, reason=reason),
             f"of {len(ids)} messages discarded.",
@@ -99,13 +103,41 @@ class DeadLetterAdmin(ReadOnlyAdmin):
         """Whoever may change dead letters, as far as services let anybody."""
         return request.user.has_perm("agents.change_deadletter")
 
-    def _do(self, request: HttpRequest, act: Callable[[str], int], words: str) -> None:
-        try:
-            done = act(request.user.get_username())
-        except DomainError as error:
-            self.message_user(request, str(error), messages.ERROR)
-        else:
-            self.message_user(request, f"{done} {words}", messages.SUCCESS)
+
+@admin.register(Incident)
+class IncidentAdmin(ReadOnlyAdmin):
+    list_display = ["id", "state", "kind", "subject", "run", "reason", "opened_at", "acknowledged_by"]
+    list_filter = ["state", "kind"]
+    list_select_related = ["run"]
+    search_fields = ["subject", "reason", "=run__run_number"]
+    action_form = ReasonForm
+    actions = ["acknowledge", "clear"]
+
+    @admin.action(description="Acknowledge selected", permissions=["act"])
+    def acknowledge(self, request: HttpRequest, incidents: QuerySet[Incident]) -> None:
+        """Say that somebody looks after the chosen incidents."""
+        ids = list(incidents.values_list("pk", flat=True))
+        _do(
+            self,
+            request,
+            lambda by: services.acknowledge(ids, by=by),
+            f"of {len(ids)} incidents acknowledged.",
+        )
+
+    @admin.action(description="Clear selected", permissions=["act"])
+    def clear(self, request: HttpRequest, incidents: QuerySet[Incident]) -> None:
+        """Say that the chosen incidents are over, with the reason that is typed beside the action."""
+        ids, reason = list(incidents.values_list("pk", flat=True)), request.POST.get("reason", "")
+        _do(
+            self,
+            request,
+            lambda by: services.clear(ids, by=by, reason=reason),
+            f"of {len(ids)} incidents cleared.",
+        )
+
+    def has_act_permission(self, request: HttpRequest) -> bool:
+        """Whoever may change incidents, as far as services let anybody."""
+        return request.user.has_perm("agents.change_incident")
 
 
 @admin.register(DaqCheckpoint)
@@ -114,3 +146,13 @@ class DaqCheckpointAdmin(ReadOnlyAdmin):
     list_filter = ["phase", "command"]
     list_select_related = ["run"]
     search_fields = ["=run__run_number"]
+
+
+def _do(admin: ReadOnlyAdmin, request: HttpRequest, act: Callable[[str], int], words: str) -> None:
+    """Act in the name of the user, and say how many it was, or why it could not be done."""
+    try:
+        done = act(request.user.get_username())
+    except DomainError as error:
+        admin.message_user(request, str(error), messages.ERROR)
+    else:
+        admin.message_user(request, f"{done} {words}", messages.SUCCESS)

@@ -39,6 +39,20 @@ class LetterState(models.TextChoices):
     DISCARDED = "discarded", "Discarded"
 
 
+class IncidentKind(models.TextChoices):
+    """What has gone wrong."""
+
+    CORRUPT_TF = "corrupt_tf", "Corrupt time frame"
+
+
+class IncidentState(models.TextChoices):
+    """Owner: `apps.agents.services`."""
+
+    OPEN = "open", "Open"
+    ACKNOWLEDGED = "acknowledged", "Acknowledged"
+    CLEARED = "cleared", "Cleared"
+
+
 class DaqPhase(models.TextChoices):
     """Where the simulated DAQ is in the script of a run."""
 

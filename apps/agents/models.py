@@ -1,4 +1,4 @@
-"""Who acts: the agents, the messages they were given, and how far the simulated DAQ has come."""
+"""Who acts: the agents, the messages they were given, what went wrong, and how far the simulated DAQ has come."""
 
 from __future__ import annotations
 
@@ -11,7 +11,16 @@ from django.utils import timezone
 
 from apps.runs.models import Run
 
-from .choices import AgentStatus, DaqCommand, DaqPhase, LetterState, MessageOutcome, OperationalState
+from .choices import (
+    AgentStatus,
+    DaqCommand,
+    DaqPhase,
+    IncidentKind,
+    IncidentState,
+    LetterState,
+    MessageOutcome,
+    OperationalState,
+)
 
 
 class SystemAgent(models.Model):
@@ -147,6 +156,51 @@ class DeadLetter(models.Model):
             return self.body
         # JSON may write half a character, which no page and no terminal takes.
         return text.encode(errors="backslashreplace").decode()
+
+
+class Incident(models.Model):
+    """Something that a person should know of. Opened once for a kind and subject, until it is cleared; never deleted."""
+
+    kind = models.CharField(max_length=40, choices=IncidentKind)
+    subject = models.CharField(max_length=250, help_text="What it is about, e.g. an STF's file name")
+    run = models.ForeignKey(Run, models.PROTECT, null=True, blank=True, related_name="incidents")
+    state = models.CharField(max_length=20, choices=IncidentState, default=IncidentState.OPEN)
+    reason = models.TextField(help_text="What was seen")
+    opened_at = models.DateTimeField(default=timezone.now)
+    acknowledged_at = models.DateTimeField(null=True, blank=True)
+    acknowledged_by = models.CharField(max_length=100, blank=True)
+    cleared_at = models.DateTimeField(null=True, blank=True)
+    cleared_by = models.CharField(max_length=100, blank=True)
+    cleared_reason = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["kind", "subject"], condition=~Q(state="cleared"), name="incident_once"
+            ),
+            models.CheckConstraint(condition=Q(state__in=IncidentState.values), name="incident_state_known"),
+            models.CheckConstraint(condition=~Q(reason=""), name="incident_has_reason"),
+            models.CheckConstraint(
+                condition=Q(state="open", acknowledged_at__isnull=True)
+                | Q(state="acknowledged", acknowledged_at__isnull=False)
+                | Q(state="cleared"),
+                name="incident_acknowledged_has_time",
+            ),
+            models.CheckConstraint(
+                condition=Q(acknowledged_at__isnull=True) | ~Q(acknowledged_by=""),
+                name="incident_acknowledged_has_person",
+            ),
+            models.CheckConstraint(
+                condition=Q(cleared_at__isnull=True) & ~Q(state="cleared")
+                | Q(state="cleared", cleared_at__isnull=False) & ~Q(cleared_by="") & ~Q(cleared_reason=""),
+                name="incident_cleared_has_reason",
+            ),
+        ]
+        indexes = [models.Index(fields=["state", "id"], name="incident_by_state")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.subject}: {self.state}"
 
 
 class DaqCheckpoint(models.Model):

@@ -6,8 +6,8 @@ from django.db.models import QuerySet
 
 from apps.runs.errors import NotFound
 
-from .choices import LetterState
-from .models import DeadLetter
+from .choices import IncidentState, LetterState
+from .models import DeadLetter, Incident
 from .registry import AGENTS
 
 
@@ -42,3 +42,13 @@ def get_letter(letter_id: int) -> DeadLetter:
 def next_replay(agent: str) -> DeadLetter | None:
     """The oldest letter that this agent is to be given again."""
     return DeadLetter.objects.filter(agent=agent, state=LetterState.REQUESTED).order_by("pk").first()
+
+
+def incident_list() -> QuerySet[Incident]:
+    """All incidents with their runs, newest first, whatever became of them."""
+    return Incident.objects.select_related("run").order_by("-pk")
+
+
+def current_incidents() -> QuerySet[Incident]:
+    """Incidents that are not cleared, newest first."""
+    return incident_list().exclude(state=IncidentState.CLEARED)

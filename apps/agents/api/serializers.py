@@ -1,4 +1,4 @@
-"""Agents and dead letters as REST shows them."""
+"""Agents, dead letters and incidents as REST shows them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from ..models import DeadLetter, SystemAgent
+from ..models import DeadLetter, Incident, SystemAgent
 from ..registry import AGENTS
 
 
@@ -70,3 +70,24 @@ class DiscardWishSerializer(serializers.Serializer[Any]):
     """Why nobody needs to look at a letter any more."""
 
     reason = serializers.CharField()
+
+
+class IncidentSerializer(serializers.ModelSerializer[Incident]):
+    run_number = serializers.IntegerField(source="run.run_number", default=None, read_only=True)
+
+    class Meta:
+        model = Incident
+        fields = [
+            "id",
+            "kind",
+            "subject",
+            "run_number",
+            "state",
+            "reason",
+            "opened_at",
+            "acknowledged_at",
+            "acknowledged_by",
+            "cleared_at",
+            "cleared_by",
+            "cleared_reason",
+        ]

@@ -1,4 +1,4 @@
-"""Agents over REST, to be read; dead letters, to be read, replayed and discarded."""
+"""Agents and incidents over REST, to be read; dead letters, to be read, replayed and discarded."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ReadOnlyModelViewSet
 
 from .. import selectors, services
-from ..filters import DeadLetterFilter, SystemAgentFilter
-from ..models import DeadLetter, SystemAgent
+from ..filters import DeadLetterFilter, IncidentFilter, SystemAgentFilter
+from ..models import DeadLetter, Incident, SystemAgent
 from .permissions import MayChange
 from .serializers import (
     DeadLetterSerializer,
     DiscardWishSerializer,
+    IncidentSerializer,
     ReplayWishSerializer,
     SystemAgentSerializer,
 )
@@ -28,6 +29,14 @@ class SystemAgentViewSet(ReadOnlyModelViewSet[SystemAgent]):
     filterset_class = SystemAgentFilter
     lookup_field = "instance_name"
     lookup_value_regex = "[^/]+"
+
+
+class IncidentViewSet(ReadOnlyModelViewSet[Incident]):
+    """What a person should know of, newest first, and who looks after it."""
+
+    queryset = selectors.incident_list()
+    serializer_class = IncidentSerializer
+    filterset_class = IncidentFilter
 
 
 class DeadLetterViewSet(ReadOnlyModelViewSet[DeadLetter]):
