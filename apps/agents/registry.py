@@ -7,7 +7,7 @@ from importlib import import_module
 
 from .bus.agent import AgentSpec
 
-AGENTS = ("daqsim", "data", "processing")
+AGENTS = ("daqsim", "data", "processing", "fastmon")
 
 
 def agent_spec(name: str) -> AgentSpec:

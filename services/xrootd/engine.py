@@ -1,4 +1,4 @@
-"""XRootD as an engine of the testbed: three servers in one program, used where the system has XRootD installed."""
+"""XRootD as an engine of the testbed: several servers in one program, used where the system has XRootD installed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import NoReturn
 from services.base import Engine, EngineError
 from services.ports import LOOPBACK, is_free, port
 from services.privileges import as_server_user, server_user
-from services.storage import E0, RSES, storage_root
+from services.storage import E0, FASTMON, STORES, storage_root
 
 PROGRAMS = ("xrootd", "xrdcp", "xrdfs")
 INSTALL = "apt-get install --no-install-recommends xrootd-server xrootd-server-plugins xrootd-client"
@@ -56,7 +56,7 @@ exec {xrdcp} --server "$@"
 
 
 class XRootD(Engine):
-    """The XRootD servers of all RSEs, over the very directories that POSIX copies use."""
+    """The XRootD servers of all RSEs, over the very directories that POSIX copies use, and one of the TF files."""
 
     name = "xrootd"
     selected_by = "SWF_TRANSFER"
@@ -75,20 +75,24 @@ class XRootD(Engine):
             raise EngineError(f"SWF_TRANSFER=xrootd, but {', '.join(missing)} not found. Install: {INSTALL}")
         return choice != "posix" and not missing
 
-    def port(self, rse: str) -> int:
-        """TCP port of the server of `rse`."""
-        return port(self.home, f"{self.name}-{rse}")
+    def port(self, store: str) -> int:
+        """TCP port of the server of `store`."""
+        return port(self.home, f"{self.name}-{store}")
 
-    def url(self, rse: str) -> str:
-        """Root of the storage of `rse`; append a path relative to its directory."""
-        return f"root://{LOOPBACK}:{self.port(rse)}//"
+    def url(self, store: str) -> str:
+        """Root of the storage of `store`; append a path relative to its directory."""
+        return f"root://{LOOPBACK}:{self.port(store)}//"
 
     def environment(self) -> dict[str, str]:
-        """`SWF_TRANSFER`, as decided, and `SWF_E0_XROOTD`, the exit buffer's URL for remote readers."""
-        return {"SWF_TRANSFER": "xrootd", "SWF_E0_XROOTD": self.url(E0)}
+        """`SWF_TRANSFER`, as decided, and the URLs of the exit buffer and of the TF files for remote readers."""
+        return {
+            "SWF_TRANSFER": "xrootd",
+            "SWF_E0_XROOTD": self.url(E0),
+            "SWF_FASTMON_XROOTD": self.url(FASTMON),
+        }
 
     def run(self) -> NoReturn:
-        """Run the three servers until one of them ends or this process is told to.
+        """Run the servers until one of them ends or this process is told to.
 
         Raises:
             EngineError: a port is taken, or a server ended by itself; the others have been stopped.
@@ -98,12 +102,12 @@ class XRootD(Engine):
         self._wait_for_ports()
         servers: dict[int, tuple[str, subprocess.Popen[bytes]]] = {}
         try:
-            for rse in RSES:
-                server = subprocess.Popen(self._command(rse), cwd="/", stdin=subprocess.DEVNULL)
-                servers[server.pid] = rse, server
+            for store in STORES:
+                server = subprocess.Popen(self._command(store), cwd="/", stdin=subprocess.DEVNULL)
+                servers[server.pid] = store, server
             pid, status = os.wait()
-            rse, _ = servers.pop(pid)
-            raise EngineError(f"the server of {rse} ended with {os.waitstatus_to_exitcode(status)}")
+            store, _ = servers.pop(pid)
+            raise EngineError(f"the server of {store} ended with {os.waitstatus_to_exitcode(status)}")
         finally:
             for _, server in servers.values():
                 server.terminate()
@@ -111,11 +115,11 @@ class XRootD(Engine):
                 server.wait()
 
     def ready(self) -> str | None:
-        """None when all three servers answer."""
-        for rse in RSES:
+        """None when all servers answer."""
+        for store in STORES:
             try:
                 asked = subprocess.run(
-                    ["xrdfs", f"{LOOPBACK}:{self.port(rse)}", "stat", "/"],
+                    ["xrdfs", f"{LOOPBACK}:{self.port(store)}", "stat", "/"],
                     env={**os.environ, "XRD_CONNECTIONWINDOW": "1", "XRD_CONNECTIONRETRY": "1"},
                     capture_output=True,
                     text=True,
@@ -123,15 +127,15 @@ class XRootD(Engine):
                     check=False,
                 )
             except (subprocess.TimeoutExpired, FileNotFoundError) as error:
-                return f"{rse}: {error}"
+                return f"{store}: {error}"
             if asked.returncode != 0:
-                return f"{rse}: {' '.join(asked.stderr.split())}"
+                return f"{store}: {' '.join(asked.stderr.split())}"
         return None
 
     def _wait_for_ports(self) -> None:
         """Let the servers of a killed predecessor end, which are killed with it but not in the same instant."""
         deadline = time.monotonic() + LINGER_SECONDS
-        while taken := [self.port(rse) for rse in RSES if not is_free(self.port(rse))]:
+        while taken := [self.port(store) for store in STORES if not is_free(self.port(store))]:
             if time.monotonic() > deadline:
                 raise EngineError(
                     f"ports {taken} are taken: is XRootD running already? If another program has them,"
@@ -139,9 +143,9 @@ class XRootD(Engine):
                 )
             time.sleep(0.1)
 
-    def _command(self, rse: str) -> list[str]:
+    def _command(self, store: str) -> list[str]:
         """Write the server's configuration and say how to start it."""
-        folder, root = self.directory / rse, storage_root(self.home, rse)
+        folder, root = self.directory / store, storage_root(self.home, store)
         admin = folder / "admin"
         if len(os.fsencode(admin)) > LONGEST_ADMIN_PATH:
             raise EngineError(
@@ -155,7 +159,9 @@ class XRootD(Engine):
         pull = folder / "pull"
         pull.write_text(PULL.format(xrdcp=_program("xrdcp")))
         pull.chmod(0o755)
-        configuration.write_text(CONFIGURATION.format(port=self.port(rse), root=root, admin=admin, pull=pull))
+        configuration.write_text(
+            CONFIGURATION.format(port=self.port(store), root=root, admin=admin, pull=pull)
+        )
         # The files belong to whoever runs the testbed; as root's, they could not be written by the servers' user.
         prefix = as_server_user([root, configuration], write=True, die_with_parent=True)
         return [*prefix, str(_program("xrootd")), "-c", str(configuration), "-I", "v4"]

@@ -159,6 +159,11 @@ CELERY_TIMEZONE = "UTC"
 SWF_E0_BUFFER = Path(env.text("SWF_E0_BUFFER", str(SWF_HOME / "storage" / "E0_BUFFER")))
 SWF_E0_RSE = env.text("SWF_E0_RSE", "E0_BUFFER")
 SWF_SCOPE = env.text("SWF_SCOPE", "group.daq")
+# Where XRootD serves the exit buffer to remote readers, such as root://host:1094//; empty: it is read by file.
+SWF_E0_XROOTD = env.text("SWF_E0_XROOTD", "")
+# The TF files of fast monitoring, which workers read, and where XRootD serves them.
+SWF_FASTMON_DIR = Path(env.text("SWF_FASTMON_DIR", str(SWF_HOME / "storage" / "FASTMON")))
+SWF_FASTMON_XROOTD = env.text("SWF_FASTMON_XROOTD", "")
 
 # Whose tasks and outputs they are at PanDA: the names of both begin with `user.<nickname>.`.
 PANDA_NICKNAME = env.text("PANDA_NICKNAME", "swf")

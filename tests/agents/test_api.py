@@ -124,7 +124,7 @@ def test_letters_are_replayed_by_filter(
         ({"all": False}, "all"),
         ({"agnet": "data", "all": True}, "agnet"),
         ({"agent": "relay"}, "agent"),
-        ({"agent": "fastmon"}, "agent"),
+        ({"agent": "nobody"}, "agent"),
         ({"msg_type": ""}, "msg_type"),
         ([], "non_field_errors"),
     ],

@@ -210,7 +210,7 @@ def test_each_agent_takes_up_its_own_letters_only() -> None:
     ("agent", "said"),
     [
         ("relay", "it is a journal entry that makes no valid message"),
-        ("fastmon", "there is no agent 'fastmon', there are daqsim, data"),
+        ("nobody", "there is no agent 'nobody', there are daqsim, data"),
     ],
 )
 def test_a_letter_without_an_agent_is_not_replayed_nor_are_those_asked_for_with_it(

@@ -117,7 +117,7 @@ def test_letters_are_replayed_by_filter(options: list[str], states_after: list[s
         (["discard", "7", "--reason", ""], "discarding needs a name"),
         (["discard", "7"], "--reason"),
         (["show", "seven"], "invalid int value"),
-        (["--agent", "fastmon"], "invalid choice: 'fastmon'"),
+        (["--agent", "nobody"], "invalid choice: 'nobody'"),
     ],
 )
 def test_what_cannot_be_done_is_refused_with_the_reason(options: list[str], why: str) -> None:

@@ -122,7 +122,7 @@ class StfReader:
         entry = self.entry(tf)
         return self.decode(tf, self._source.read_at(entry.offset, entry.length))
 
-    def decode(self, tf: int, data: bytes) -> npt.NDArray[Any]:
+    def decode(self, tf: int, data: bytes | memoryview) -> npt.NDArray[Any]:
         """Check the bytes of one TF, however they were fetched, and view them as hits (dtype `HIT`).
 
         Raises:
