@@ -58,8 +58,12 @@ def forget_worker(worker_id: str) -> None:
     Raises:
         RetryableError: the broker does not answer.
     """
+    if is_plain(current_app):
+        return  # a plain subscription ends with its connection
     with connection_to_send() as broker:
         try:
-            worker_queue(worker_id)(broker.default_channel).delete()
+            queue = worker_queue(worker_id)(broker.default_channel)
+            queue.declare()  # kombu's queues on PostgreSQL are deleted only by whoever has declared them
+            queue.delete()
         except failures(broker) as error:
             raise RetryableError(f"the broker does not take messages: {error}") from error

@@ -28,12 +28,18 @@ FAREWELL_SECONDS = 5.0
 
 
 def run_slice_worker(
-    worker_id: str, limits: Limits, *, log_level: str, say: Callable[[str], None]
+    worker_id: str,
+    limits: Limits,
+    *,
+    log_level: str,
+    say: Callable[[str], None],
+    progress: Callable[[SliceWorker], None],
 ) -> SliceWorker:
     """Process slices until told to stop (SIGTERM or `stop_transformer`: finish the slice in hand, then leave).
 
     Args:
         say: is given one line about each slice.
+        progress: is called every second, in a thread.
 
     Returns:
         The worker, which knows what it has done and why it left.
@@ -41,12 +47,13 @@ def run_slice_worker(
     voice = Voice()
     worker = SliceWorker(worker_id, limits, voice, leave=_leave, say=say)
     _prepare(worker)
-    heartbeat = _Heartbeat(worker)
+    heartbeat = _Heartbeat(worker, progress)
     worker_ready.connect(heartbeat.begin, weak=False)
     worker_shutting_down.connect(lambda sig, **_: worker.stop(sig), weak=False)
     celery = current_app.Worker(
-        hostname=f"{worker_id}@%h",
+        hostname=worker_id,
         pool="solo",
+        concurrency=1,
         loglevel=log_level,
         quiet=True,
         without_gossip=True,
@@ -81,9 +88,10 @@ def _leave() -> None:
 class _Heartbeat(threading.Thread):
     """Says every second that the worker is there, and what it has in hand; from when it takes slices."""
 
-    def __init__(self, worker: SliceWorker) -> None:
+    def __init__(self, worker: SliceWorker, progress: Callable[[SliceWorker], None]) -> None:
         super().__init__(name="heartbeat", daemon=True)
         self._worker = worker
+        self._progress = progress
         self._stopping = threading.Event()
 
     def begin(self, **_: object) -> None:
@@ -101,6 +109,7 @@ class _Heartbeat(threading.Thread):
         while not self._stopping.is_set():
             try:
                 self._worker.beat()
+                self._progress(self._worker)
             except Exception:
                 # A worker that is not heard of counts as lost, and what it has in hand would be processed twice.
                 log.exception("no heartbeat")

@@ -34,6 +34,10 @@ def process(given: SliceContent, *, timeout: float) -> dict[str, Any]:
         if given.payload:
             return run_command(given.payload, given.file_url, given.start, given.end, timeout=timeout)
         return summary(given.file_url, given.start, given.end)
+    except ImportError as error:
+        raise SliceFailed(
+            f"{given.file_url} cannot be read: {error}; install the client: pip install xrootd"
+        ) from error
     except (ContainerError, OSError) as error:
         raise SliceFailed(str(error)) from error
 

@@ -116,7 +116,7 @@ class SliceWorker:
     def _obey(self, message: StopTransformer) -> None:
         meant = message.content.get("worker_ids")
         is_ours = message.namespace in ("", settings.SWF_NAMESPACE)
-        if is_ours and (not meant or (isinstance(meant, list) and self.worker_id in meant)):
+        if is_ours and (meant is None or (isinstance(meant, list) and self.worker_id in meant)):
             self.stop("stop_transformer")
 
     def _process(self, message: Slice) -> None:

@@ -47,11 +47,10 @@ class Taking:
         except Exception:
             # It would end the worker, and the next one over the same message.
             log.exception("a message could not be dealt with")
-        if worker.is_leaving and self._consumer.task_consumer is not None:
-            self._consumer.task_consumer.cancel()  # else the acknowledgement would bring the next slice
-        message.ack_log_error(log, self._consumer.connection_errors)
         if worker.is_leaving:
+            # Not acknowledged, which would bring the next slice: it is delivered to another worker, which lets it be.
             raise WorkerShutdown(EX_OK)
+        message.ack_log_error(log, self._consumer.connection_errors)
 
 
 def _body(message: Message) -> Any:

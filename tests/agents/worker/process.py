@@ -10,14 +10,17 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from django.conf import settings
-from kombu import Connection, Queue, binding
+from kombu import Connection, Message, Queue, binding
 
 from apps.agents.bus import slices
+from apps.agents.bus.relay import _ways
+from apps.agents.bus.sending import Sender
 from apps.agents.bus.topology import EPICTOPIC, RESULTS_QUEUE, is_plain
 from services.base import REPOSITORY
 from swf_site.celery import app
@@ -57,14 +60,19 @@ class Listener:
                 f"listener_{uuid4().hex[:8]}",
                 bindings=[binding(EPICTOPIC, routing_key=kind) for kind in kinds],
             )
-        self._queue = queue(broker.default_channel)
-        self._queue.declare()
+        self._broker = broker
+        self._consumer = broker.Consumer([queue], on_message=self._keep)
+        self._consumer.consume()
+
+    def _keep(self, message: Message) -> None:
+        self.heard.append(message.decode()[0][0])
+        message.ack()
 
     def hear(self) -> None:
         """Take what has come."""
-        while message := self._queue.get():
-            self.heard.append(message.decode()[0][0])
-            message.ack()
+        with suppress(TimeoutError):
+            while True:
+                self._broker.drain_events(timeout=POLL_SECONDS)
 
     def results(self) -> list[dict[str, Any]]:
         """All results so far."""
@@ -82,7 +90,8 @@ class Listener:
 
     def close(self) -> None:
         """Remove what the broker keeps for it."""
-        self._queue.delete()
+        self._consumer.cancel()
+        self._consumer.queues[0].delete()
 
 
 class WorkerProcess:
@@ -144,6 +153,13 @@ class WorkerProcess:
         if self._process is not None and self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+
+
+def broadcast(msg_type: str, **fields: Any) -> None:
+    """Say something to all, as the relay does."""
+    sender = Sender()
+    sender.send(list(_ways(a_message(msg_type, namespace=settings.SWF_NAMESPACE, **fields))))
+    sender.close()
 
 
 def send(*bodies: dict[str, Any]) -> list[str]:

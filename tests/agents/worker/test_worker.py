@@ -6,12 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from kombu import Connection
+from kombu import Connection, Queue
 
 from apps.agents.bus.parse import parse
+from apps.agents.bus.topology import is_plain, worker_queue
 from apps.agents.worker.processing import summary
+from swf_site.celery import app
 
-from .process import Listener, WorkerProcess, a_slice, send, wait_until
+from .process import Listener, WorkerProcess, a_slice, broadcast, send, wait_until
 
 pytestmark = [
     pytest.mark.services,
@@ -61,7 +63,7 @@ def test_told_to_end_it_finishes_what_it_has_in_hand_and_leaves_the_rest(
     a_worker: Start, listener: Listener, bus: Connection, tf_file: Path
 ) -> None:
     worker = a_worker()
-    first, second = send(a_slice(tf_file, 100, 101, payload="sleep 2.5"), a_slice(tf_file, 102, 103))
+    first, second = send(a_slice(tf_file, 100, 101, payload="sleep 4"), a_slice(tf_file, 102, 103))
     busy = wait_until(
         lambda: [one for one in listener.heartbeats(worker.worker_id) if one["status"] == "busy"],
         what="a busy heartbeat",
@@ -69,7 +71,7 @@ def test_told_to_end_it_finishes_what_it_has_in_hand_and_leaves_the_rest(
     assert (busy[0]["req_id"], busy[0]["attempt"]) == (first, 1)
     worker.terminate()
 
-    assert worker.wait()["done"] == 1
+    assert worker.wait()["done"] == 1, worker.log()
     assert listener.counts() == {first: 1}
     other = a_worker("--max-slices", "1")
     assert other.wait()["done"] == 1
@@ -113,3 +115,47 @@ def test_what_is_no_slice_harms_no_other(a_worker: Start, listener: Listener, tf
 
 def test_it_leaves_when_no_slice_comes(a_worker: Start, bus: Connection) -> None:
     assert a_worker("--idle-timeout", "1").wait()["reason"] == "no slice came for 1 s"
+
+
+def test_of_those_who_hear_the_call_to_stop_the_ones_that_are_meant_leave(
+    a_worker: Start, listener: Listener, tf_file: Path
+) -> None:
+    one, other = a_worker(), a_worker()
+    broadcast("stop_transformer", content={"worker_ids": []})
+    broadcast("stop_transformer", content={"worker_ids": [one.worker_id]})
+    assert one.wait()["reason"] == "stop_transformer"
+    [still] = send(a_slice(tf_file, 100, 101))
+    wait_until(lambda: listener.counts()[still], what="the other one takes a slice")
+    broadcast("stop_transformer", run_id="100010")
+    assert other.wait()["reason"] == "stop_transformer"
+
+
+def test_nothing_of_a_worker_stays_that_has_left(a_worker: Start, bus: Connection) -> None:
+    if is_plain(app):
+        pytest.skip("ActiveMQ keeps nothing for a worker")
+    worker = a_worker()
+    queue = worker_queue(worker.worker_id)
+    assert _exists(bus, queue)
+    worker.terminate()
+    worker.wait()
+    assert not _exists(bus, queue)
+
+
+def _exists(bus: Connection, queue: Queue) -> bool:
+    with bus.channel() as channel:
+        try:
+            queue(channel).queue_declare(passive=True)
+        except bus.channel_errors:
+            return False
+        return True
+
+
+def test_many_workers_share_slices_and_each_is_done_once(
+    a_worker: Start, listener: Listener, tf_file: Path
+) -> None:
+    workers = [a_worker() for _ in range(2)]
+    sent = send(*(a_slice(tf_file, first, first + 1) for first in range(100, 118) for _ in range(10)))
+    wait_until(lambda: len(listener.results()) >= len(sent), what="a result of each", seconds=60)
+
+    assert listener.counts() == dict.fromkeys(sent, 1)
+    assert {one["sender"] for one in listener.results()} == {one.worker_id for one in workers}

@@ -11,6 +11,8 @@ from django.core.management.base import BaseCommand, CommandParser
 from apps.agents.worker.main import run_slice_worker
 from apps.agents.worker.slices import NEVER, Limits, SliceWorker, new_worker_id
 
+PROGRESS_SECONDS = 10.0
+
 
 class Command(BaseCommand):
     help = (
@@ -38,15 +40,25 @@ class Command(BaseCommand):
             slices=options["max_slices"] or NEVER,
             payload_seconds=options["payload_timeout"],
         )
-        self.stdout.write(f"worker {worker_id} takes slices")
-        begin = time.monotonic()
+        begin = self._said_at = time.monotonic()
+        self._said = 0
+        self._say(f"worker {worker_id} takes slices")
         worker = run_slice_worker(
             worker_id,
             limits,
             log_level=options["log_level"],
             say=self._say if options["verbose"] else lambda _: None,
+            progress=self._progress,
         )
-        self.stdout.write(json.dumps(_summary(worker, time.monotonic() - begin)))
+        self._say(json.dumps(_summary(worker, time.monotonic() - begin)))
+
+    def _progress(self, worker: SliceWorker) -> None:
+        now, finished = time.monotonic(), worker.done + worker.failed
+        if now - self._said_at < PROGRESS_SECONDS or finished == self._said:
+            return
+        rate = (finished - self._said) / (now - self._said_at)
+        self._say(f"{worker.done} slices done, {worker.failed} failed, {rate:.1f}/s")
+        self._said, self._said_at = finished, now
 
     def _say(self, line: str) -> None:
         self.stdout.write(line)
