@@ -14,8 +14,11 @@ from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E40
 
 from apps.runs.live.feed import feed  # noqa: E402
 from apps.runs.live.routing import websocket_router  # noqa: E402
+from swf_site.pages.fastmon import fastmon_digest  # noqa: E402
 from swf_site.pages.run_state import live_content  # noqa: E402
 
 feed.start()
-websocket = AllowedHostsOriginValidator(websocket_router(feed=feed, content=live_content))
+websocket = AllowedHostsOriginValidator(
+    websocket_router(feed=feed, content=live_content, digests=[fastmon_digest()])
+)
 application = ProtocolTypeRouter({"http": http, "websocket": websocket})

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from django.urls import path
 from rest_framework.routers import DefaultRouter
 
 from apps.agents.api import views as agents
 from apps.runs.api import views as runs
+from apps.stf.api import fast_views as fast
 from apps.stf.api import processing_views as processing
 from apps.stf.api import views as stf
+
+from .fastmon import RunFastmonView
 
 router = DefaultRouter()
 router.register("runs", processing.RunViewSet, basename="run")
@@ -22,7 +26,15 @@ router.register("processing-tasks", processing.ProcessingTaskViewSet, basename="
 router.register("processing-jobs", processing.ProcessingJobViewSet, basename="processing-job")
 router.register("stf-processings", processing.StfProcessingViewSet, basename="stf-processing")
 router.register("processing-outputs", processing.ProcessingOutputViewSet, basename="processing-output")
+router.register("fastmon-samples", fast.FastMonSampleViewSet, basename="fastmon-sample")
+router.register("fastmon-files", fast.FastMonFileViewSet, basename="fastmon-file")
+router.register("tf-slices", fast.TFSliceViewSet, basename="tf-slice")
+router.register("workers", fast.WorkerViewSet, basename="worker")
 router.register("systemagents", agents.SystemAgentViewSet, basename="systemagent")
+router.register("incidents", agents.IncidentViewSet, basename="incident")
 router.register("dead-letters", agents.DeadLetterViewSet, basename="dead-letter")
 
-urlpatterns = router.urls
+urlpatterns = [
+    path("runs/<int:run_number>/fastmon/", RunFastmonView.as_view(), name="run-fastmon"),
+    *router.urls,
+]

@@ -16,6 +16,7 @@ from apps.runs.errors import DomainError
 from apps.runs.selectors import get_run
 from apps.runs.services import Control, control_run
 from apps.stf.services import force_close, retry_failed
+from apps.stf.services.fast_control import set_backlog_policy
 
 CONTROLS: tuple[Control, ...] = get_args(Control)
 
@@ -35,6 +36,18 @@ def _action(act: Callable[..., str]) -> Callable[..., HttpResponse]:
         return redirect("run", run_number=run_number)
 
     return view
+
+
+@require_POST
+@staff_member_required
+def backlog_policy(request: HttpRequest, run_number: int) -> HttpResponse:
+    """Have another policy decide what becomes of slices that are too many; back to the page of fast monitoring."""
+    try:
+        fast = set_backlog_policy(run_number, request.POST.get("policy", ""), by=request.user.get_username())
+        messages.success(request, f"When there are too many slices: {fast.get_backlog_policy_display()}.")
+    except DomainError as error:
+        messages.error(request, str(error))
+    return redirect("fastmon", run_number=run_number)
 
 
 @_action

@@ -40,7 +40,7 @@ class Row:
 def home(request: HttpRequest) -> HttpResponse:
     """`/`: runs, newest first, filtered by `lifecycle` and `namespace`."""
     position = newest_position()
-    chosen = RunFilter(request.GET, run_list().select_related("proof"))
+    chosen = RunFilter(request.GET, run_list().select_related("proof", "fast"))
     page = Paginator(chosen.qs, RUNS_PER_PAGE).get_page(request.GET.get("page"))
     rses, rows = _rows(page)
     query = request.GET.copy()

@@ -12,6 +12,7 @@ from apps.runs.models import Run
 from apps.runs.selectors import get_run, newest_position
 from apps.stf.models import CloseoutProof, Dataset
 from apps.stf.selectors import has_failed
+from apps.stf.selectors.slices import fast_run_of
 
 from . import overview
 from .run_processing import processing_parts
@@ -59,10 +60,11 @@ def _parts(request: HttpRequest, run: Run) -> dict[str, object]:
     return processing | {
         "run": run,
         "dataset": Dataset.objects.filter(run=run).first(),
+        "fast": fast_run_of(run),
         "proof": proof,
         "lacks": lacking(proof.missing) if proof else "",
         "missing": proof.missing[:MOST_MISSING_SHOWN] if proof else [],
-        "waiting": [] if settled else [row for row in overview.agents() if _hinders(row)],
+        "waiting": [] if settled else [row for row in overview.agents() if hinders(row)],
         "timeline": timeline(run),
         "may_act": request.user.is_staff,
         "takes_data": run.lifecycle in TAKING_DATA,
@@ -73,5 +75,6 @@ def _parts(request: HttpRequest, run: Run) -> dict[str, object]:
     }
 
 
-def _hinders(row: overview.AgentView) -> bool:
+def hinders(row: overview.AgentView) -> bool:
+    """Whether an agent is silent or waits for something."""
     return row.colour == "red" or row.agent.status != AgentStatus.OK

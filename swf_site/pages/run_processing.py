@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from apps.runs.choices import SETTLED
@@ -50,21 +51,27 @@ class SiteView:
 
 def bar(counts: SiteCounts) -> list[Segment]:
     """Counts as parts of a bar; those of nothing are left out."""
-    parts = [
-        (ProcessingState.DONE, counts.processed),
-        (ProcessingState.RUNNING, counts.running),
-        (ProcessingState.QUEUED, counts.queued),
-        (ProcessingState.WAITING, counts.waiting),
-        (ProcessingState.FAILED, counts.failed),
-    ]
-    segments: list[Segment] = []
+    by_state = {
+        ProcessingState.DONE: counts.processed,
+        ProcessingState.RUNNING: counts.running,
+        ProcessingState.QUEUED: counts.queued,
+        ProcessingState.WAITING: counts.waiting,
+        ProcessingState.FAILED: counts.failed,
+    }
+    return segments([(state.value, state.label.lower(), count) for state, count in by_state.items()])
+
+
+def segments(parts: Sequence[tuple[str, str, int]]) -> list[Segment]:
+    """Key, label and count of each part of a bar, made as wide as its share; those of nothing are left out."""
+    total = sum(count for _, _, count in parts)
+    made: list[Segment] = []
     start = 0.0
-    for state, count in parts:
+    for key, label, count in parts:
         if count:
-            width = 100 * count / counts.total
-            segments.append(Segment(state.value, state.label.lower(), count, start, width))
+            width = 100 * count / total
+            made.append(Segment(key, label, count, start, width))
             start += width
-    return segments
+    return made
 
 
 def processing_parts(run: Run) -> dict[str, object]:

@@ -11,7 +11,7 @@ from django.utils import timezone
 from apps.runs.models import Run
 from apps.runs.selectors import KindCount, journal_counts, run_timeline
 
-from .wording import FAILURES, STAGE_OF_KIND, Tone, in_words
+from .wording import FAILURES, STAGE_OF_KIND, UNSAID, Tone, in_words
 
 MOST_LINES = 300
 # Counts per step: the finest that keeps a run of this length readable.
@@ -33,7 +33,7 @@ class Line:
 def timeline(run: Run) -> list[Line]:
     """The newest lines of a run, newest first; two queries."""
     counted = (*STAGE_OF_KIND, *FAILURES)
-    entries = run_timeline(run, leave_out=counted).order_by("-id")[:MOST_LINES]
+    entries = run_timeline(run, leave_out=(*counted, *UNSAID)).order_by("-id")[:MOST_LINES]
     lines = []
     for entry in entries:
         tone, text = in_words(entry.kind, entry.subject, entry.payload)
@@ -64,7 +64,7 @@ def _stage(count: KindCount) -> str:
 
 def _failures(count: KindCount) -> Line:
     payload = {"reason": count.reason or "", "rse": count.rse or "", "site": count.rse or ""}
-    what = {"job_failed": "jobs", "output_missing": "files"}.get(count.kind, "STFs")
+    what = {"job_failed": "jobs", "output_missing": "files", "slice_failed": "slices"}.get(count.kind, "STFs")
     subject = count.first_subject if count.count == 1 else f"{count.count} {what}"
     tone, text = in_words(count.kind, subject, payload)
     return Line(count.last, tone, text)

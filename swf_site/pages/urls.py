@@ -7,8 +7,9 @@ from django.urls import path, register_converter
 from apps.stf.choices import TaskCommand
 
 from . import processing_actions as processing
-from .actions import CONTROLS, control, force, retry
+from .actions import CONTROLS, backlog_policy, control, force, retry
 from .agents import agents_page
+from .fastmon import fastmon_csv, fastmon_json, fastmon_page
 from .home import home
 from .processing import processing_page
 from .run import run_page, run_parts
@@ -59,6 +60,10 @@ urlpatterns = [
     path("processing/sites/<str:name>/<site_state:state>/", processing.site, name="site"),
     path("runs/<int:run_number>/", run_page, name="run"),
     path("runs/<int:run_number>/parts/", run_parts, name="run-parts"),
+    path("runs/<int:run_number>/fastmon/", fastmon_page, name="fastmon"),
+    path("runs/<int:run_number>/fastmon/data.json", fastmon_json, name="fastmon-json"),
+    path("runs/<int:run_number>/fastmon/data.csv", fastmon_csv, name="fastmon-csv"),
+    path("runs/<int:run_number>/fastmon/policy/", backlog_policy, name="backlog-policy"),
     path("runs/<int:run_number>/stfs/", stfs_page, name="stfs"),
     path("runs/<int:run_number>/stfs/<int:sequence>/", stf_page, name="stf"),
     path("runs/<int:run_number>/brake/<switch:switch>/", processing.brake, name="brake"),

@@ -19,7 +19,11 @@ STAGE_OF_KIND = {
     "stf_released": "Released",
     "stf_processed": "Processed",
     "output_registered": "Outputs",
+    "tf_file_registered": "TF files",
+    "sample_processed": "Samples processed",
 }
+# Said of every few STFs, and nothing to a reader: the page of fast monitoring adds them up.
+UNSAID = ("slices_created", "tf_files_removed")
 # What is said of many STFs or jobs for the same reason: one line for all of a step of time.
 FAILURES = (
     "stf_failed",
@@ -28,6 +32,11 @@ FAILURES = (
     "processing_failed",
     "processing_moved",
     "output_missing",
+    "sample_failed",
+    "samples_skipped",
+    "slicing_skipped",
+    "slices_skipped",
+    "slice_failed",
 )
 
 _WORDS: dict[str, tuple[Tone, str]] = {
@@ -63,6 +72,19 @@ _WORDS: dict[str, tuple[Tone, str]] = {
     "brake_on": ("warn", "Processing is held: {reason}"),
     "brake_off": ("good", "Processing goes on: {reason}"),
     "policy_changed": ("info", "Policy of processing: {policy} instead of {before}"),
+    "sample_failed": ("warn", "{subject} not sampled: {reason}"),
+    "samples_skipped": ("warn", "STFs were not sampled: {reason}"),
+    "slicing_skipped": ("warn", "Samples were not cut into slices: {reason}"),
+    "slices_skipped": ("warn", "Slices were not processed: {reason}"),
+    "slice_failed": ("bad", "{subject} not processed: {reason}"),
+    "run_imminent_worker": ("quiet", "Workers of slices are told of the run"),
+    "dispatching_started": ("quiet", "Slices are given out to {workers} workers"),
+    "workers_wanted": ("quiet", "{wanted} workers of slices wanted instead of {before}"),
+    "backlog_policy_changed": ("info", "Policy of too many slices: {policy} instead of {before}"),
+    "stop_transformer": ("quiet", "Workers of slices may go"),
+    "incident_opened": ("bad", "Incident, {subject}: {reason}"),
+    "incident_acknowledged": ("info", "Incident looked at, {subject}"),
+    "incident_cleared": ("good", "Incident over, {subject}"),
     "transition_refused": ("bad", "Refused, {facet}: {reason}"),
 }
 

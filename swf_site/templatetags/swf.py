@@ -62,6 +62,7 @@ def spoken(hours: float) -> str:
     return lasting(timedelta(hours=hours))
 
 
+@register.filter("length_of_time")
 def lasting(time: timedelta) -> str:
     """A length of time in two units at most: `42 s`, `3 min 5 s`, `2 h 10 min`, `4 d 3 h`."""
     seconds = max(0, int(time.total_seconds()))
