@@ -203,6 +203,60 @@ def agent_manager(
     AgentManager(current_home(), getpass.getuser() if user is None else user).run()
 
 
+@app.command()
+def worker(
+    worker_id: Annotated[
+        str | None,
+        typer.Option("--worker-id", help="Its name.", show_default="host, process id and a random part"),
+    ] = None,
+    idle_timeout: Annotated[
+        float | None,
+        typer.Option("--idle-timeout", min=0, help="Leave after so many seconds without a slice."),
+    ] = None,
+    max_slices: Annotated[
+        int | None, typer.Option("--max-slices", min=1, help="Leave after so many slices.")
+    ] = None,
+    payload_timeout: Annotated[
+        float | None,
+        typer.Option(
+            "--payload-timeout",
+            min=0,
+            help="Seconds that fastproc.slice_payload may take for a slice.",
+            show_default="3600",
+        ),
+    ] = None,
+    *,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Print a line about each slice.")] = False,
+) -> None:
+    """Process slices of the fast path, one at a time, until Ctrl-C, SIGTERM or the end of the runs.
+
+    The testbed starts workers by itself where [bold]fastproc.workers[/bold] is "local". This command adds one.
+
+    A worker that is killed loses nothing: its slice is given to another one.
+
+    On another machine it needs a checkout of this version, the broker and the data, but no database:
+
+    - [bold]ACTIVEMQ_HOST, ACTIVEMQ_PORT, ACTIVEMQ_USER, ACTIVEMQ_PASSWORD[/bold], or [bold]BROKER_URL[/bold]
+
+    - [bold]SWF_NAMESPACE[/bold], as the testbed has it
+
+    - the TF files: under the same paths, by a shared file system
+
+    It prints how far it is, at most every 10 s; each slice with --verbose; in the end a line of JSON: worker_id, done,
+    failed, seconds, and the reason for which it left. Exit status 0, whatever became of the slices.
+    """
+    given = {
+        "--worker-id": worker_id,
+        "--idle-timeout": idle_timeout,
+        "--max-slices": max_slices,
+        "--payload-timeout": payload_timeout,
+    }
+    words = [word for name, value in given.items() if value is not None for word in (name, str(value))]
+    home = current_home()
+    home.prepare()
+    manage(home, "worker", *words, *["--verbose"] * verbose)
+
+
 @app.command(
     "manage",
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
