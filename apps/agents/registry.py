@@ -7,7 +7,7 @@ from importlib import import_module
 
 from .bus.agent import AgentSpec
 
-AGENTS = ("daqsim", "data", "processing", "fastmon")
+AGENTS = ("daqsim", "data", "processing", "fastmon", "fastproc")
 
 
 def agent_spec(name: str) -> AgentSpec:

@@ -21,7 +21,7 @@ from swf_site.cli.steps import Step, Watcher, run_steps
 from swf_site.cli.supervisor import ProcessState, Supervisor
 
 # The testbed's own programs, in start order; the engines' come before them.
-AGENTS = ("daqsim", "data", "processing", "fastmon")
+AGENTS = ("daqsim", "data", "processing", "fastmon", "fastproc")
 PROGRAMS = ("web", "relay", *AGENTS)
 # Engines start at once, unless they keep their data in another one, or have nothing to do without it.
 ENGINE_AFTER = {"rucio": ("postgres",), "panda": ("postgres",), "pilots": ("panda",)}

@@ -41,7 +41,8 @@ class AgentSpec:
 
     `bulk_handlers` take several messages that came in a row, to the same effect as their handlers one after the other.
     `wakes` names the loop that a handled message gives work to. With `takes_commands` it also reads the queues in which
-    other systems put commands, with `takes_results` the one of what workers and transformers say of slices.
+    other systems put commands, with `takes_results` the one of what workers and transformers say of slices. `counters` are
+    figures of its own for the heartbeat.
     """
 
     name: str
@@ -53,6 +54,7 @@ class AgentSpec:
     takes_commands: bool = False
     takes_results: bool = False
     bulk_handlers: Mapping[type[Message], BulkHandler] = field(default_factory=dict)
+    counters: Callable[[], dict[str, int]] = dict
 
     @property
     def msg_types(self) -> list[str]:

@@ -14,6 +14,8 @@ from typing import Any
 from apps.runs.core_states import TRANSITIONS
 
 _NAMES = {"size": "size_bytes", "file_size_bytes": "size_bytes", "ts": "timestamp"}
+# These have the existing system's names.
+_UNCHANGED = frozenset({"tf_file_registered"})
 # Of a change with a name, the state that it leads to.
 _STATE_AFTER = {row.name: row.after for row in TRANSITIONS if row.name}
 _COMPACT_TIME = "%Y%m%d%H%M%S%f"
@@ -24,15 +26,30 @@ _STF_NAME = re.compile(r"swf\.[0-9]+\.([0-9]+)\..*")
 def modernised(body: dict[str, Any]) -> dict[str, Any]:
     """The message with our field names and notations; what is ours already stays as it is, and so does what is wrong."""
     changed = dict(body)
+    msg_type = changed.get("msg_type")
+    if msg_type in _UNCHANGED:
+        return changed
+    if msg_type == "heartbeat" and "internal_id" in changed:
+        return _heartbeat_of_transformer(changed)
     for old, new in _NAMES.items():
         if old in changed and new not in changed:
             changed[new] = changed.pop(old)
-    msg_type = changed.get("msg_type")
     if msg_type in ("run_imminent", "start_run", "pause_run", "resume_run") and "state" not in changed:
         changed["state"], changed["substate"] = map(str, _STATE_AFTER[msg_type])
     if msg_type == "stf_gen":
         _modernise_stf(changed)
     return changed
+
+
+def _heartbeat_of_transformer(changed: dict[str, Any]) -> dict[str, Any]:
+    """It says that it is there, every 30 s, and no more."""
+    told = {name: value for name, value in changed.items() if name not in ("internal_id", "timestamp")}
+    return told | {
+        "msg_type": "worker_heartbeat",
+        "worker_id": str(changed["internal_id"])[:100],
+        "status": "ready",
+        "timestamp": str(changed.get("timestamp", "")),
+    }
 
 
 def _modernise_stf(changed: dict[str, Any]) -> None:

@@ -34,7 +34,8 @@ def parse(body: Any, *, fallback_id: UUID | None = None) -> Message:
     """
     if not isinstance(body, dict):
         raise MessageError(f"a message is a JSON object, this is {type(body).__name__}: {_short(body)}")
-    msg_type = body.get("msg_type")
+    fields = modernised(body)
+    msg_type = fields.get("msg_type")
     if not isinstance(msg_type, str) or not msg_type:
         raise MessageError(f"msg_type is missing or no text: {_short(msg_type)}")
     model = MESSAGES.get(msg_type)
@@ -42,7 +43,6 @@ def parse(body: Any, *, fallback_id: UUID | None = None) -> Message:
         near = difflib.get_close_matches(msg_type, MESSAGES, n=1)
         hint = f", did you mean {near[0]!r}?" if near else ""
         raise UnknownMessage(f"msg_type {msg_type!r} is not in the vocabulary{hint}")
-    fields = modernised(body)
     try:
         message = model.model_validate(fields)
     except ValidationError as error:

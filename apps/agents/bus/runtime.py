@@ -108,6 +108,7 @@ class AgentRuntime:
                 "messages": self._received,
                 "messages_of_other_namespaces": self._foreign,
                 **{f"{name}_steps": loop.steps for name, loop in self._loops.items()},
+                **self.spec.counters(),
             },
         )
         return False

@@ -154,7 +154,7 @@ def _plain_messages(agents: Iterable[AgentSpec]) -> dict[str, Any]:
             RESULTS_QUEUE: {
                 "task": RECEIVE_TASK,
                 "selector": _of_our_namespace(),
-                "only": {"msg_type": ["slice_result", "worker_heartbeat"]},
+                "only": {"msg_type": ["slice_result", "worker_heartbeat", "heartbeat"]},
             },
         },
         "poison_task": RECEIVE_TASK,
