@@ -1,4 +1,4 @@
-"""Inserting many rows at once, cheaply."""
+"""Writing many rows at once, cheaply."""
 
 from __future__ import annotations
 
@@ -24,6 +24,26 @@ def insert_if_new(row: models.Model) -> bool:
     Asking first would not do: of two that ask at the same moment, both would insert.
     """
     return _insert([row], "ON CONFLICT DO NOTHING")
+
+
+def update_all(rows: Sequence[models.Model], names: Sequence[str]) -> None:
+    """Update these fields of rows of one model in one statement. As `bulk_update`, but as cheaply as `insert_all`."""
+    if not rows:
+        return
+    meta = rows[0]._meta
+    columns = [(field.column, field.attname) for field in map(meta.get_field, names)]  # type: ignore[union-attr]
+    values = [
+        {meta.pk.column: row.pk} | {column: getattr(row, attname) for column, attname in columns}
+        for row in rows
+    ]
+    changes = ", ".join(f'"{column}" = new."{column}"' for column, _ in columns)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f'UPDATE "{meta.db_table}" AS old SET {changes} '  # noqa: S608 - own names of table and columns
+            f'FROM json_populate_recordset(NULL::"{meta.db_table}", %s) AS new '
+            f'WHERE old."{meta.pk.column}" = new."{meta.pk.column}"',
+            [json.dumps(values, default=str)],
+        )
 
 
 def _insert(rows: Sequence[models.Model], on_conflict: str = "") -> bool:

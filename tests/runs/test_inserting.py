@@ -1,4 +1,4 @@
-"""Rows inserted together are the rows that were given."""
+"""Rows written together are the rows that were given."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from uuid import uuid4
 import pytest
 from django.db import IntegrityError, transaction
 
-from apps.runs.inserting import insert_all, insert_if_new
-from apps.runs.models import JournalEntry
+from apps.runs.inserting import insert_all, insert_if_new, update_all
+from apps.runs.models import JournalEntry, Run
+from tests.factories import a_run
 
 pytestmark = pytest.mark.django_db
 
@@ -69,3 +70,23 @@ def test_a_row_whose_unique_value_is_taken_is_not_inserted() -> None:
     assert not insert_if_new(second)
     assert JournalEntry.objects.get().pk == first.pk
     assert second.pk is None
+
+
+def test_rows_are_updated_together_and_in_these_fields_only() -> None:
+    first, second, other = (a_run() for _ in range(3))
+    for run in (first, second):
+        run.run_conditions = PAYLOAD | {"run": run.run_number}
+        run.start_time = datetime(2026, 7, 1, 12, 0, 0, 123_456, tzinfo=UTC)
+        run.abort_reason = "not written"
+    update_all([first, second], ["run_conditions", "start_time"])
+
+    stored = {run.pk: run for run in Run.objects.all()}
+    for run in (first, second):
+        assert stored[run.pk].run_conditions == run.run_conditions
+        assert stored[run.pk].start_time == run.start_time
+        assert stored[run.pk].abort_reason == ""
+    assert (stored[other.pk].run_conditions, stored[other.pk].start_time) == (other.run_conditions, None)
+
+
+def test_none_are_updated_by_no_statement() -> None:
+    update_all([], ["abort_reason"])

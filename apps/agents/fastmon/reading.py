@@ -24,6 +24,7 @@ from .tf_files import TfFiles, tf_filename
 
 # Blocks are read together up to so many bytes: what is in memory is bounded, whatever the size of an STF.
 MOST_BYTES = 32 << 20
+BlockTfs = tuple[Block, list[TfEntry]]
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class _Taken:
     corrupt_tfs: list[int] = field(default_factory=list)
     tf_count: int = 0
     hits: int = 0
+    blocks: int = 0
 
 
 def read_sample(task: Task, buffer: ExitBuffer, files: TfFiles) -> SampleRead:
@@ -79,18 +81,8 @@ def _read(task: Task, source: Source, files: TfFiles, started: float) -> SampleR
         tf_count=header.tf_count,
     )
     taken = _Taken()
-    number = 0
     for group in _groups(reader, blocks):
-        spans = [span for _, entries in group for span in _spans(entries)]
-        data = iter(source.read_ranges([_range(span) for span in spans]))
-        for block, entries in group:
-            good = _checked(reader, [(span, next(data)) for span in _spans(entries)], taken)
-            if good:
-                taken.histograms += fill(np.concatenate([np.frombuffer(piece, HIT) for _, piece in good]))
-                bad = [tf for tf in taken.corrupt_tfs if block[0] <= tf <= block[1]]
-                name = tf_filename(task.stf_filename, number)
-                taken.files.append(files.write(task.run_number, name, header, block, good, bad))
-            number += 1
+        _take(task, reader, source.read_ranges(_ranges(group)), group, files, taken)
     return SampleRead(
         sample_id=task.sample_id,
         files=taken.files,
@@ -105,9 +97,26 @@ def _read(task: Task, source: Source, files: TfFiles, started: float) -> SampleR
     )
 
 
-def _groups(reader: StfReader, blocks: Sequence[Block]) -> Iterator[list[tuple[Block, list[TfEntry]]]]:
+def _take(
+    task: Task, reader: StfReader, data: list[bytes], group: Sequence[BlockTfs], files: TfFiles, taken: _Taken
+) -> None:
+    """Check what was read of some blocks, write a TF file for each, and add it to what is taken."""
+    chunks = iter(data)
+    pieces: list[memoryview] = []
+    for block, entries in group:
+        good = _checked(reader, [(span, next(chunks)) for span in _spans(entries)], taken)
+        if good:
+            bad = [tf for tf in taken.corrupt_tfs if block[0] <= tf <= block[1]]
+            name = tf_filename(task.stf_filename, taken.blocks)
+            taken.files.append(files.write(task.run_number, name, reader.header, block, good, bad))
+        pieces += [piece for _, piece in good]
+        taken.blocks += 1
+    taken.histograms += fill(np.frombuffer(b"".join(pieces), HIT))
+
+
+def _groups(reader: StfReader, blocks: Sequence[Block]) -> Iterator[list[BlockTfs]]:
     """The blocks with their TFs, as many together as may be in memory, but one at least."""
-    group: list[tuple[Block, list[TfEntry]]] = []
+    group: list[BlockTfs] = []
     size = 0
     for block in blocks:
         entries = [reader.entry(tf) for tf in range(block[0], block[1] + 1)]
@@ -133,8 +142,10 @@ def _spans(entries: Sequence[TfEntry]) -> list[list[TfEntry]]:
     return spans
 
 
-def _range(span: Sequence[TfEntry]) -> tuple[int, int]:
-    return span[0].offset, span[-1].offset + span[-1].length - span[0].offset
+def _ranges(group: Sequence[BlockTfs]) -> list[tuple[int, int]]:
+    """Offset and length of each span of the blocks."""
+    spans = [span for _, entries in group for span in _spans(entries)]
+    return [(span[0].offset, span[-1].offset + span[-1].length - span[0].offset) for span in spans]
 
 
 def _checked(

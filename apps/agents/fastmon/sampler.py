@@ -42,11 +42,10 @@ class Sampler:
         Raises:
             RetryableError: the exit buffer's server is away, or TF files cannot be written. What was read before counts.
         """
-        for run, ids in selectors.stale_samples():
-            seconds = fastmon_parameters(run).max_age_seconds
-            reason = f"not read within {seconds:g} s (fastmon.max_age_seconds) after the STF was closed"
-            services.skip_samples(run, ids, reason=reason)
         samples = selectors.samples_to_read(limit=MOST_SAMPLES)
+        if any(selectors.is_stale(sample) for sample in samples):
+            _shed()
+            samples = selectors.samples_to_read(limit=MOST_SAMPLES)
         reads, trouble = self._read([_task(sample) for sample in samples])
         _decide(reads)
         if trouble:
@@ -80,6 +79,14 @@ class _Batch:
         except RetryableError as error:
             self.trouble = str(error)
             return None
+
+
+def _shed() -> None:
+    """Skip all that has waited too long."""
+    for run, ids in selectors.stale_samples():
+        seconds = fastmon_parameters(run).max_age_seconds
+        reason = f"not read within {seconds:g} s (fastmon.max_age_seconds) after the STF was closed"
+        services.skip_samples(run, ids, reason=reason)
 
 
 def _task(sample: FastMonSample) -> Task:

@@ -59,14 +59,18 @@ def samples_to_read(*, limit: int) -> list[FastMonSample]:
     return list(waiting.select_related("stf", "run__execution").order_by("pk")[:limit])
 
 
+def is_stale(sample: FastMonSample) -> bool:
+    """Whether it has waited longer than its run allows."""
+    return sample.stf.generated_at < _stale_before(sample.run)
+
+
 def stale_samples() -> list[tuple[Run, list[int]]]:
     """Ids of the samples that have waited longer than their run allows, run by run."""
     waiting = FastMonSample.objects.filter(state=SampleState.WAITING)
     runs = Run.objects.filter(pk__in=waiting.values("run")).select_related("execution").order_by("pk")
     stale = []
     for run in runs:
-        since = timezone.now() - timedelta(seconds=fastmon_parameters(run).max_age_seconds)
-        ids = waiting.filter(run=run, stf__generated_at__lt=since).order_by("pk")
+        ids = waiting.filter(run=run, stf__generated_at__lt=_stale_before(run)).order_by("pk")
         stale.append((run, list(ids.values_list("pk", flat=True))))
     return [(run, ids) for run, ids in stale if ids]
 
@@ -117,6 +121,11 @@ def fastmon_summary(run: Run) -> FastMonSummary:
         latency_p95=p95,
         last_reasons=_last_reasons(samples),
     )
+
+
+def _stale_before(run: Run) -> datetime:
+    """STFs that were closed before are not read any more."""
+    return timezone.now() - timedelta(seconds=fastmon_parameters(run).max_age_seconds)
 
 
 def _corrupt_tfs(samples: QuerySet[FastMonSample]) -> int:

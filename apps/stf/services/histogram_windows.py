@@ -54,4 +54,4 @@ def _grow(run: Run, begin: datetime, those: list[Contribution]) -> None:
     window.hits = total.hits
     window.contents = total.pack()
     window.updated_at = timezone.now()
-    window.save()
+    window.save(update_fields=["stf_count", "tf_count", "hits", "contents", "updated_at"])

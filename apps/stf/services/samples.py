@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from apps.runs import journal
 from apps.runs.errors import NotFound
-from apps.runs.inserting import insert_all
+from apps.runs.inserting import insert_all, update_all
 from apps.runs.models import Run
 
 from ..choices import SampleState, Slicing, TfFileStatus
@@ -135,7 +135,7 @@ def decide_samples(reads: Sequence[SampleRead]) -> list[FastMonSample]:
     now = timezone.now()
     for sample in samples:
         _apply(sample, said[sample.pk], now)
-    FastMonSample.objects.bulk_update(samples, _DECIDED)
+    update_all(samples, _DECIDED)
     files = [
         FastMonFile(sample=sample, created_at=now, **asdict(made))
         for sample in samples
