@@ -21,6 +21,7 @@ from swf_site.cli import compose, system
 from swf_site.cli.demo import DEMO_WORKFLOW, RunRequest, follow_run, follow_run_json, manage
 from swf_site.cli.display import StepDisplay, show_containers, show_status
 from swf_site.cli.errors import CommandError
+from swf_site.cli.fastmon import Client, print_once, watch
 from swf_site.cli.home import Home, current_home
 from swf_site.cli.supervisor import Supervisor
 
@@ -201,6 +202,32 @@ def agent_manager(
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     AgentManager(current_home(), getpass.getuser() if user is None else user).run()
+
+
+@app.command()
+def fastmon(
+    run_number: Annotated[
+        int | None, typer.Option("--run", help="Which run.", show_default="the newest")
+    ] = None,
+    url: Annotated[
+        str | None, typer.Option("--url", help="Address of a remote testbed.", show_default="this one")
+    ] = None,
+    token: Annotated[
+        str, typer.Option("--token", envvar="SWF_API_TOKEN", help="API token, where not everybody may read.")
+    ] = "",
+    *,
+    once: Annotated[bool, typer.Option("--once", help="Print it once and leave.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what fast monitoring counts in a run: rates, latency, hits by detector. Live, until Ctrl-C."""
+    client = Client(current_home().dashboard if url is None else url, token)
+    if once or as_json:
+        print_once(out, client, run_number, as_json=as_json)
+        return
+    try:
+        watch(out, client, run_number)
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
 
 
 @app.command()

@@ -78,6 +78,7 @@ class Record:
         ("run", "--from-dir"),
         ("demo", "--stf-interval"),
         ("agent-manager", "start_testbed"),
+        ("fastmon", "--token"),
     ],
 )
 def test_every_command_explains_itself(

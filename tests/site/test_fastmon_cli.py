@@ -1,0 +1,184 @@
+"""`swf-testbed fastmon` against a real web server: what it prints, what it follows, and how it fails."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from services.base import REPOSITORY
+from swf_site.cli import main
+from swf_site.cli.fastmon import Rates
+from swf_site.cli.fastmon_display import Figures, shown, size, sparkline
+from tests.fast import a_sampled_run, cut, not_sampled, sampled
+
+SECONDS = 20.0
+
+
+def test_the_newest_values_are_drawn_with_the_highest_full() -> None:
+    assert sparkline([0.0, 1.0, 3.5, None, 7.0]) == "▁▂▅·█"
+    assert sparkline([9.0, 1.0, 2.0], width=2) == "▅█"
+    assert sparkline([0.0, None]) == "▁·"
+    assert sparkline([]) == ""
+
+
+def test_bytes_have_units() -> None:
+    assert [size(number) for number in (999, 1_900_000, 2e9)] == ["999 B", "1.9 MB", "2.0 GB"]
+
+
+def test_rates_are_those_of_the_last_seconds() -> None:
+    rates = Rates()
+
+    def at(second: float, count: int, run: int = 1) -> float:
+        content = {"run_number": run, "summary": {"sampled": count, "tfs": 0, "hits": 0}}
+        return rates.of(content, second)["sampled"]
+
+    assert [at(0, 0), at(5, 10), at(10, 10), at(15, 10), at(21, 10)] == [0, 2, 1, 0, 0]
+    assert [at(22, 3, run=2), at(23, 5, run=2)] == [0, 2]
+
+
+@pytest.mark.django_db
+def test_everything_that_is_amiss_is_shown(exit_buffer: object) -> None:
+    from swf_site.pages.fastmon_content import as_content, gather
+
+    run = a_sampled_run(1, workers="external")
+    sampled(run, 2, corrupt=[105])
+    not_sampled(run, 3, skipped="older than 10 s")
+    cut(run)
+
+    printed = io.StringIO()
+    console = Console(width=120, file=printed)
+    console.print(shown(Figures(as_content(gather(run)), trouble="nobody answers")))
+    said = " ".join(printed.getvalue().split())
+
+    for words in (
+        f"Run {run.run_number} 2 STFs sampled",
+        "time frames 39",
+        "1 skipped, 0 failed, 0 wait",
+        "corrupt 1",
+        "of 8 8 queued, 0 claimed",
+        "waits for a worker to be up: somebody has to start one",
+        "STF 3 skipped: older than 10 s",
+        "nobody answers",
+    ):
+        assert words in said
+
+
+@pytest.mark.django_db
+def test_no_more_is_shown_than_fits(exit_buffer: object) -> None:
+    from swf_site.pages.fastmon_content import as_content, gather
+
+    content = as_content(gather(a_sampled_run(1)))
+    printed = io.StringIO()
+
+    Console(width=120, file=printed).print(shown(Figures(content), height=24))
+
+    assert len(printed.getvalue().splitlines()) == 23
+    assert "more detectors: enlarge the terminal" in printed.getvalue()
+
+
+@pytest.mark.usefixtures("exit_buffer")
+def test_it_prints_once(live_server: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    run = a_sampled_run(2)
+
+    assert main(["fastmon", "--url", live_server.url, "--json"]) == 0
+    found = json.loads(capfd.readouterr().out)
+    assert (found["run_number"], found["summary"]["sampled"], len(found["detectors"])) == (
+        run.run_number,
+        2,
+        32,
+    )
+    assert main(["fastmon", "--url", live_server.url, "--run", str(run.run_number), "--once"]) == 0
+    assert "SVT_IB" in capfd.readouterr().out
+
+
+def test_what_is_not_there_is_said(live_server: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    for arguments, words in (
+        (["--url", live_server.url], "there is no run yet"),
+        (["--url", live_server.url, "--run", "1"], "there is no run 1"),
+        (["--url", "http://127.0.0.1:9"], "does not answer"),
+        (["--url", "testbed"], "is no address of a testbed"),
+    ):
+        assert main(["fastmon", "--once", *arguments]) == 1
+        assert words in capfd.readouterr().err
+
+
+@pytest.mark.usefixtures("exit_buffer")
+def test_it_follows_a_run_until_it_is_interrupted(live_server: Any) -> None:
+    run = a_sampled_run(1)
+
+    with _on_a_terminal("fastmon", "--url", live_server.url) as terminal:
+        terminal.wait_for("1 STFs sampled")
+        sampled(run, 2)
+        terminal.wait_for("2 STFs sampled")
+        newer = a_sampled_run(3)
+        terminal.wait_for(f"Run {newer.run_number}  3 STFs sampled")
+        terminal.process.send_signal(signal.SIGINT)
+        terminal.drain()
+
+        assert terminal.process.wait(SECONDS) == 130
+        assert "Traceback" not in terminal.text
+
+
+class _Terminal:
+    def __init__(self, process: subprocess.Popen[bytes], master: int) -> None:
+        self.process = process
+        self.text = ""
+        self._master = master
+
+    def wait_for(self, words: str) -> None:
+        deadline = time.monotonic() + SECONDS
+        while words not in self.text:
+            assert time.monotonic() < deadline, f"{words!r} was not shown: {self.text[-2000:]}"
+            self.read(0.2)
+
+    def read(self, seconds: float) -> bool:
+        """Take in what is written within so many seconds; False when nothing more can come."""
+        if select.select([self._master], [], [], seconds)[0]:
+            try:
+                chunk = os.read(self._master, 65_536).decode(errors="replace")
+            except OSError:
+                return False
+            self.text += re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", chunk)
+        return True
+
+    def drain(self) -> None:
+        """Read until it has closed its side."""
+        deadline = time.monotonic() + SECONDS
+        while time.monotonic() < deadline and self.read(0.2):
+            pass
+
+
+@contextmanager
+def _on_a_terminal(*arguments: str) -> Iterator[_Terminal]:
+    """The command in a process of its own that believes to be on a terminal."""
+    master, slave = pty.openpty()
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "140", "LINES": "70"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "swf_site.cli", *arguments],
+        cwd=REPOSITORY,
+        env=environment,
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+    )
+    os.close(slave)
+    try:
+        yield _Terminal(process, master)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(master)
