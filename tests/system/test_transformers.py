@@ -1,0 +1,85 @@
+"""Transformers of the existing swf system process the slices of our runs, as they are and beside our own workers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from services.bus import Bus
+from services.registry import engine
+
+from .testbed import Testbed, wait_until
+from .transformer import Transformer
+
+pytestmark = [
+    pytest.mark.services,
+    pytest.mark.timeout(240),
+    pytest.mark.parametrize("testbed", [Bus.ACTIVEMQ], indirect=True),
+]
+
+STFS, SLICES_EACH = 4, 6
+SAMPLED = {
+    "fastmon.stf_sampling_rate": 0.2,
+    "fastmon.max_age_seconds": 60.0,
+    "fastproc.slices_per_sample": SLICES_EACH,
+    "fastproc.workers": "external",
+    "fastproc.backlog_policy": "all",
+    "processing.policy": "none",
+}
+
+
+def start_run(testbed: Testbed) -> int:
+    settings = [word for name, value in SAMPLED.items() for word in ("--set", f"{name}={json.dumps(value)}")]
+    return testbed.start_run("--workflow", "fast", "--stf-count", str(STFS), *settings)
+
+
+@pytest.fixture
+def run_of_slices(testbed: Testbed) -> int:
+    """A run whose slices wait: there is no worker."""
+    run = start_run(testbed)
+    wait_until(
+        lambda: counts(testbed, run).get("queued") == STFS * SLICES_EACH,
+        seconds=60,
+        what="the slices wait for a worker",
+    )
+    return run
+
+
+@pytest.fixture
+def transformers(testbed: Testbed, run_of_slices: int) -> Iterator[list[Transformer]]:
+    """Two of the existing system, for this run."""
+    environment = engine("activemq", testbed.home).environment()
+    made = [Transformer(environment, "local", str(run_of_slices)) for _ in range(2)]
+    yield made
+    for one in made:
+        one.close()
+
+
+def counts(testbed: Testbed, run: int) -> dict[str, int]:
+    """How many slices of the run are in each state."""
+    found: list[tuple[Any, ...]] = testbed.rows(
+        "SELECT status, count(*) FROM stf_tfslice WHERE run_id ="
+        " (SELECT id FROM runs_run WHERE run_number = %s) GROUP BY status",
+        run,
+    )
+    return dict(found)
+
+
+def test_they_process_each_slice_of_a_run_once_and_hear_its_end(
+    testbed: Testbed, run_of_slices: int, transformers: list[Transformer]
+) -> None:
+    all_done = {"done": STFS * SLICES_EACH}
+    wait_until(lambda: counts(testbed, run_of_slices) == all_done, seconds=60, what="each slice is processed")
+    taken = [one["content"]["req_id"] for each in transformers for one in each.slices]
+    assert len(taken) == len(set(taken)) == STFS * SLICES_EACH
+    assert all(each.slices for each in transformers)
+    for each in transformers:
+        for body, headers in zip(each.slices, each.headers, strict=True):
+            assert (headers["vo"], headers["persistent"]) == ("eic", "true")
+            assert (headers["namespace"], headers["run_id"]) == ("local", body["run_id"])
+    for each in transformers:
+        assert each.stopped.wait(60), "stop_transformer was not heard"
+    assert testbed.rows("SELECT count(*) FROM agents_deadletter") == [(0,)]
