@@ -84,6 +84,11 @@ class ExitBuffer:
         self._without_client = why
 
 
+def below(server: str, path: str) -> str:
+    """The URL of a path below what a server's URL names. Its last slash may have been left out, but not the two before."""
+    return f"{server}{path}" if server.endswith("/") else f"{server}/{path}"
+
+
 def remote_url(file_url: str) -> str:
     """The URL under which the XRootD server has this file of the exit buffer.
 
@@ -93,5 +98,5 @@ def remote_url(file_url: str) -> str:
     buffer: Path = settings.SWF_E0_BUFFER
     for path, root in ((Path(file_url), buffer), (Path(file_url).resolve(), buffer.resolve())):
         if path.is_relative_to(root):
-            return f"{settings.SWF_E0_XROOTD}{path.relative_to(root)}"
+            return below(settings.SWF_E0_XROOTD, str(path.relative_to(root)))
     raise FileNotFoundError(f"{file_url} is not in the exit buffer, {buffer}")

@@ -17,6 +17,8 @@ from apps.stf.container.reader import TfEntry
 from apps.stf.container.sampling import Block
 from apps.stf.services import TfFileMade
 
+from .sources import below
+
 MOST_FILES = 500
 # The database has room for 250; slices append to the name of their TF file.
 LONGEST_STEM = 220
@@ -55,7 +57,7 @@ class TfFiles:
         remote: str = settings.SWF_FASTMON_XROOTD
         return TfFileMade(
             tf_filename=name,
-            file_url=f"{remote}{run_number}/{name}" if remote else str(path),
+            file_url=below(remote, f"{run_number}/{name}") if remote else str(path),
             file_size_bytes=written.size_bytes,
             checksum=written.adler32,
             tf_first=block[0],
