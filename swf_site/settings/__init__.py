@@ -167,3 +167,5 @@ SWF_FASTMON_XROOTD = env.text("SWF_FASTMON_XROOTD", "")
 
 # Whose tasks and outputs they are at PanDA: the names of both begin with `user.<nickname>.`.
 PANDA_NICKNAME = env.text("PANDA_NICKNAME", "swf")
+# What a PanDA job runs to be a worker of slices; left out, the launcher of this checkout with this home.
+SWF_WORKER_COMMAND = env.text("SWF_WORKER_COMMAND", "")

@@ -2,7 +2,7 @@
 fast path beside all that."""
 
 from .archiving import CloseoutProof, Dataset, Replica, StfFile
-from .fast import FastMonFile, FastMonSample, FastRun, HistogramWindow, TFSlice, Worker
+from .fast import FastMonFile, FastMonSample, FastRun, HistogramWindow, TFSlice, Worker, WorkerTask
 from .processing import (
     Brake,
     DecisionBox,
@@ -31,4 +31,5 @@ __all__ = [
     "StfProcessing",
     "TFSlice",
     "Worker",
+    "WorkerTask",
 ]

@@ -240,6 +240,7 @@ class TFSlice(models.Model):
             models.Index(fields=["run", "id"], condition=Q(status="queued"), name="slice_queued"),
             models.Index(fields=["lease_until"], condition=Q(status="claimed"), name="slice_leased"),
             models.Index(fields=["run", "id"], name="slice_of_run"),
+            models.Index(fields=["completed_at"], condition=Q(status="done"), name="slice_done_lately"),
         ]
 
     def __str__(self) -> str:
@@ -280,3 +281,37 @@ class Worker(models.Model):
 
     def __str__(self) -> str:
         return self.worker_id
+
+
+class WorkerTask(models.Model):
+    """A PanDA task without input whose jobs are workers: as many as were missing when it was made. Submitted once."""
+
+    run = models.ForeignKey(Run, models.PROTECT, related_name="worker_tasks")
+    task_name = models.CharField(max_length=250, unique=True)
+    site = models.CharField(max_length=60)
+    jobs = models.PositiveIntegerField(help_text="How many workers it was made for")
+    open_jobs = models.PositiveIntegerField(help_text="How many of them may still come or are at work")
+    jedi_task_id = models.BigIntegerField(null=True, blank=True, unique=True)
+    reason = models.TextField(blank=True, help_text="Why it cannot be submitted, or why it ended")
+    created_at = models.DateTimeField(default=timezone.now)
+    submitting_at = models.DateTimeField(
+        null=True, blank=True, help_text="When it was first tried to submit it"
+    )
+    submitted_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(jedi_task_id__isnull=True) | Q(submitted_at__isnull=False),
+                name="worker_task_submitted_has_time",
+            ),
+            models.CheckConstraint(condition=Q(open_jobs__lte=F("jobs")), name="worker_task_no_more_open"),
+        ]
+        indexes = [
+            models.Index(fields=["run"], condition=Q(ended_at__isnull=True), name="worker_task_open"),
+        ]
+
+    def __str__(self) -> str:
+        return self.task_name

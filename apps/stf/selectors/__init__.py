@@ -69,6 +69,7 @@ from .slices import (
     slice_reasons,
     slicing_reasons,
 )
+from .worker_tasks import open_worker_jobs, runs_with_panda_workers, worker_tasks_open
 from .workers import silent_workers, workers_up
 
 __all__ = [
@@ -112,12 +113,14 @@ __all__ = [
     "last_sequence",
     "may_reload",
     "open_jobs",
+    "open_worker_jobs",
     "output_list",
     "outputs_to_verify",
     "processing_list",
     "releasable",
     "replica_list",
     "run_histograms",
+    "runs_with_panda_workers",
     "runs_with_releasable",
     "runs_without_dataset",
     "samples_to_read",
@@ -145,5 +148,6 @@ __all__ = [
     "unverified_replicas",
     "why_unprocessed",
     "window_list",
+    "worker_tasks_open",
     "workers_up",
 ]

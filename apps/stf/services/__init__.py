@@ -51,6 +51,14 @@ from .tasks import (
     postpone_command,
     request_command,
 )
+from .worker_tasks import (
+    begin_worker_task,
+    end_worker_task,
+    make_worker_task,
+    mark_worker_task_submitted,
+    note_open_jobs,
+    note_worker_task_trouble,
+)
 from .workers import Beat, mark_lost, record_heartbeats
 
 __all__ = [
@@ -73,6 +81,7 @@ __all__ = [
     "apply_task_reports",
     "begin_attach",
     "begin_submission",
+    "begin_worker_task",
     "brake_off",
     "brake_on",
     "claim_slices",
@@ -81,6 +90,7 @@ __all__ = [
     "cut_samples",
     "dataset_name",
     "decide_samples",
+    "end_worker_task",
     "ensure_box",
     "ensure_fast_run",
     "evaluate",
@@ -91,6 +101,7 @@ __all__ = [
     "give_back",
     "give_up",
     "input_name",
+    "make_worker_task",
     "mark_attached",
     "mark_cleared",
     "mark_detached",
@@ -103,10 +114,13 @@ __all__ = [
     "mark_removed",
     "mark_submitted",
     "mark_withdrawn",
+    "mark_worker_task_submitted",
     "move_waiting",
     "note_kill_asked",
+    "note_open_jobs",
     "note_reload",
     "note_trouble",
+    "note_worker_task_trouble",
     "open_dataset",
     "open_input",
     "postpone_command",
