@@ -92,7 +92,7 @@ export class Plot {
     return {
       width: this.box.clientWidth,
       height: HEIGHT,
-      padding: [6, 10, 0, 0],
+      padding: [6, time ? 26 : 18, 0, 0],
       legend: { show: false },
       cursor: { y: false, points: { show: false }, drag: { x: false, y: false } },
       // Times are UTC on all pages.

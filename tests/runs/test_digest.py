@@ -17,7 +17,7 @@ from django.db import transaction
 from apps.agents.bus.relay import sequence
 from apps.runs import journal
 from apps.runs.live import consumers
-from apps.runs.live.digest import HOLDS_SECONDS, LEAST_SECONDS, Digest
+from apps.runs.live.digest import HOLDS_SECONDS, IDLE_SHARE, LEAST_SECONDS, Digest
 from apps.runs.live.feed import Feed
 from apps.runs.live.routing import websocket_router
 from apps.runs.models import Run
@@ -35,9 +35,11 @@ class Counting:
     def __init__(self) -> None:
         self.made = 0
         self.ticks = 0
+        self.seconds = 0.0
 
     def __call__(self, run_number: int, query: str) -> dict[str, Any]:
         self.made += 1
+        time.sleep(self.seconds)
         notes = get_run(run_number).journal.filter(kind="note").count()
         return {"content": {"notes": notes, "query": query, "ticks": self.ticks}}
 
@@ -152,7 +154,22 @@ async def test_frames_come_not_more_often_than_they_may_and_none_is_behind(
         assert frames + 1 <= (time.monotonic() - begun) / LEAST_SECONDS + 1
 
 
-async def test_a_hundred_pages_cost_one_digest(feed: Feed, digest: Digest, make: Counting) -> None:
+async def test_what_takes_long_is_made_less_often(feed: Feed, digest: Digest, make: Counting) -> None:
+    make.seconds = 0.3
+    run = await sync_to_async(a_run)()
+
+    async with page(feed, digest, f"/ws/notes/runs/{run.run_number}/") as socket:
+        await frame(socket)
+        begun = time.monotonic()
+        for _ in range(3):
+            await sync_to_async(write)("note", run)
+            await asyncio.sleep(0.2)
+        await frame_with(socket, 3)
+
+        assert time.monotonic() - begun > 0.3 / (1 - IDLE_SHARE) - 0.1
+
+
+async def test_many_pages_cost_one_digest(feed: Feed, digest: Digest, make: Counting) -> None:
     run = await sync_to_async(a_run)()
     async with AsyncExitStack() as stack:
         path = f"/ws/notes/runs/{run.run_number}/"
@@ -166,6 +183,26 @@ async def test_a_hundred_pages_cost_one_digest(feed: Feed, digest: Digest, make:
             await frame_with(socket, 1)
 
         assert make.made - before == 1
+
+
+async def test_pages_that_came_at_different_times_share_the_digest_too(
+    feed: Feed, digest: Digest, make: Counting
+) -> None:
+    run = await sync_to_async(a_run)()
+    async with AsyncExitStack() as stack:
+        sockets = []
+        for _ in range(8):
+            path = f"/ws/notes/runs/{run.run_number}/"
+            sockets.append(await stack.enter_async_context(page(feed, digest, path)))
+            await asyncio.sleep(0.07)
+        made, begun = make.made, time.monotonic()
+        for _ in range(20):
+            await sync_to_async(write)("note", run)
+            await asyncio.sleep(0.05)
+        for socket in sockets:
+            await frame_with(socket, 20)
+
+        assert make.made - made <= (time.monotonic() - begun) / LEAST_SECONDS + 1
 
 
 async def test_a_tick_shows_what_no_entry_tells(

@@ -1,4 +1,4 @@
-"""A WebSocket that sends no events but what they add up to: a digest of the run, whole, not more often than twice a second.
+"""A WebSocket that sends no events but what they add up to: a digest of the run, whole, at most twice a second.
 
 All pages that look at the same digest share its making.
 """
@@ -11,6 +11,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import Any
 
 from channels.db import database_sync_to_async
@@ -19,9 +20,10 @@ from channels.exceptions import ChannelFull
 from ..errors import NotFound
 from .consumers import NO_SUCH_RUN, LiveConsumer
 from .feed import Feed
-from .payloads import LiveEvent
 
 LEAST_SECONDS = 0.5
+# Making a digest of a long run takes long: it is made less often then, so that this much of the time is not spent on it.
+IDLE_SHARE = 0.8
 # What no entry of the journal tells shows at the next tick; until then the digest of a position is as it was made.
 HOLDS_SECONDS = 1.0
 KEPT = 64
@@ -29,8 +31,17 @@ KEPT = 64
 Make = Callable[[int, str], dict[str, Any]]
 
 
+@dataclass(frozen=True)
+class Frame:
+    """A frame as JSON: it holds what the journal has up to `position`, and was made at `at` (monotonic seconds)."""
+
+    text: str
+    position: int
+    at: float
+
+
 class Digest:
-    """Frames by run, query and position, each made once for all pages.
+    """Frames by run and query, each made once for all pages.
 
     `make(run_number, query)` returns what a frame has beside its type and position; it may raise NotFound. `kinds` are the
     journal's entries that change it.
@@ -40,38 +51,51 @@ class Digest:
         self.name = name
         self.kinds = frozenset(kinds)
         self._make = make
-        self._made: OrderedDict[tuple[int, str], tuple[int, float, str]] = OrderedDict()
+        self._made: OrderedDict[tuple[int, str], Frame] = OrderedDict()
         self._lock = threading.Lock()
+        self._took = 0.0
 
-    def frame(self, run_number: int, query: str, position: int) -> str:
-        """The frame as JSON, with at least what the journal holds up to `position`.
+    @property
+    def pause(self) -> float:
+        """Seconds between two frames of the same kind at the least, as quickly as they were made of late."""
+        return max(LEAST_SECONDS, self._took / (1 - IDLE_SHARE))
+
+    def frame(self, run_number: int, query: str, position: int) -> Frame:
+        """The newest frame, made anew if it lacks something up to `position` and the last is not too recent for that.
 
         Raises:
             NotFound: there is no such run, or nothing of the kind that the query asks for.
         """
         key = (run_number, query)
         with self._lock:
-            seen, at, text = self._made.get(key, (-1, 0.0, ""))
-            if seen >= position and time.monotonic() - at < HOLDS_SECONDS:
-                return text
-            frame = {"type": self.name, "position": position, **self._make(run_number, query)}
-            text = json.dumps(frame)
-            self._made[key] = (position, time.monotonic(), text)
+            if (last := self._made.get(key)) and self._serves(last, position):
+                return last
+            begun = time.monotonic()
+            content = {"type": self.name, "position": position, **self._make(run_number, query)}
+            frame = Frame(json.dumps(content), position, time.monotonic())
+            self._took = frame.at - begun
+            self._made[key] = frame
             self._made.move_to_end(key)
             if len(self._made) > KEPT:
                 self._made.popitem(last=False)
-            return text
+            return frame
+
+    def _serves(self, last: Frame, position: int) -> bool:
+        age = time.monotonic() - last.at
+        return age < self.pause or (last.position >= position and age < HOLDS_SECONDS)
 
 
 class DigestConsumer(LiveConsumer):
     """`/ws/<digest>/runs/<number>/?<query>`: a frame when the run has news of the digest's kinds, and whenever a tick finds
     it changed. The page's `cursor` is in the query as everywhere.
+
+    Pages of the same query wait for the same moment: whichever comes first has the frame made.
     """
 
     def __init__(self, *, feed: Feed, digest: Digest) -> None:
         super().__init__(feed=feed, content=lambda _: {})
         self._digest = digest
-        self._sent_at = 0.0
+        self._news_at = 0
         self._sent = ""
         self._timer: asyncio.Task[None] | None = None
 
@@ -83,7 +107,7 @@ class DigestConsumer(LiveConsumer):
     async def live_tick(self, message: dict[str, Any]) -> None:
         """As everywhere, and a frame if there is something that the journal does not tell."""
         await super().live_tick(message)
-        await self._send_frame(only_if_changed=True)
+        await self._send_frame()
 
     async def live_digest(self, message: dict[str, Any]) -> None:
         """The pause between two frames is over."""
@@ -95,17 +119,31 @@ class DigestConsumer(LiveConsumer):
         await self._send_frame()
 
     async def _deliver(self) -> None:
-        news = False
+        before = self._news_at
         while events := await self._next_events():
-            news = news or any(self._changes_it(event) for event in events)
+            for event in events:
+                if event["kind"] in self._digest.kinds and self._concerns(event):
+                    self._news_at = event["position"]
             self._position = events[-1]["position"]
-        pause = self._sent_at + LEAST_SECONDS - time.monotonic()
-        if not news or self._timer:
-            return
-        if pause <= 0:
+        if self._news_at > before and not self._timer:
             await self._send_frame()
-        else:
-            self._timer = asyncio.create_task(self._send_after(pause))
+
+    async def _send_frame(self) -> None:
+        """Send the newest frame, unless the page has it; if it lacks what is known already, another as soon as may be."""
+        run_number = self.scope["url_route"]["kwargs"]["run_number"]
+        try:
+            frame = await database_sync_to_async(self._digest.frame)(
+                run_number, self._query(), self._position
+            )
+        except NotFound as error:
+            await self.close(NO_SUCH_RUN, str(error))
+            return
+        if frame.text != self._sent:
+            self._sent = frame.text
+            await self.send(text_data=frame.text)
+        if frame.position < self._news_at and not self._timer:
+            pause = frame.at + self._digest.pause - time.monotonic()
+            self._timer = asyncio.create_task(self._send_after(max(0.0, pause)))
 
     async def _send_after(self, pause: float) -> None:
         """Come back by way of the layer, so that frames and news are handled one after the other."""
@@ -115,23 +153,7 @@ class DigestConsumer(LiveConsumer):
         except ChannelFull:
             self._timer = None  # the next tick shows it
 
-    async def _send_frame(self, *, only_if_changed: bool = False) -> None:
-        try:
-            frame = await database_sync_to_async(self._digest.frame)(
-                self.scope["url_route"]["kwargs"]["run_number"], self._query(), self._position
-            )
-        except NotFound as error:
-            await self.close(NO_SUCH_RUN, str(error))
-            return
-        if only_if_changed and frame == self._sent:
-            return
-        self._sent, self._sent_at = frame, time.monotonic()
-        await self.send(text_data=frame)
-
     def _query(self) -> str:
         """What the page asks for, without its cursor: the same for all that look at the same."""
         parts = self.scope["query_string"].decode().split("&")
         return "&".join(sorted(part for part in parts if part and not part.startswith("cursor=")))
-
-    def _changes_it(self, event: LiveEvent) -> bool:
-        return event["kind"] in self._digest.kinds and self._concerns(event)
