@@ -57,8 +57,8 @@ def begin(work: Work, monkeypatch: pytest.MonkeyPatch) -> Iterator[Begin]:
     monkeypatch.setattr(loops, "BACK_OFF_MOST", 0.01)
     started: list[Loop] = []
 
-    def _begin(*, interval: float = FOR_EVER, changed: Callable[[], None] = lambda: None) -> Loop:
-        loop = Loop(LoopSpec("work", work, interval=interval), actor="data", changed=changed)
+    def _begin(*, interval: float = FOR_EVER, **calls: Callable[[], object]) -> Loop:
+        loop = Loop(LoopSpec("work", work, interval=interval), actor="data", **calls)
         loop.start()
         started.append(loop)
         return loop
@@ -83,6 +83,21 @@ def test_a_woken_loop_works_at_once(begin: Begin, work: Work) -> None:
     until(lambda: loop.steps == 1)
     loop.wake()
     until(lambda: loop.steps == 2)
+
+
+def test_a_step_begins_when_what_is_more_urgent_has_passed(begin: Begin, work: Work) -> None:
+    asked, passed = threading.Event(), threading.Event()
+
+    def make_way() -> None:
+        asked.set()
+        passed.wait(DEADLINE_SECONDS)
+
+    loop = begin(make_way=make_way)
+    assert asked.wait(DEADLINE_SECONDS)
+    assert work.calls == 0
+
+    passed.set()
+    until(lambda: loop.steps == 1)
 
 
 def test_a_loop_that_nobody_wakes_works_every_interval(begin: Begin) -> None:
@@ -126,6 +141,18 @@ def test_the_pauses_of_a_loop_in_trouble_grow(
     until(lambda: work.calls == 4)
 
     assert time.monotonic() - started >= 0.01 + 0.02 + 0.04
+
+
+def test_a_loop_that_makes_way_is_stopped_without_another_step(begin: Begin, work: Work) -> None:
+    asked, passed = threading.Event(), threading.Event()
+    loop = begin(make_way=lambda: (asked.set(), passed.wait(DEADLINE_SECONDS)))
+    assert asked.wait(DEADLINE_SECONDS)
+    loop.stop()
+    passed.set()
+    loop.join(DEADLINE_SECONDS)
+
+    assert not loop.is_alive()
+    assert work.calls == 0
 
 
 def test_a_loop_that_backs_off_is_stopped_at_once(

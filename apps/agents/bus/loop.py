@@ -30,16 +30,25 @@ def keep_connections() -> None:
 class Loop(threading.Thread):
     """Runs a step when woken and every `interval` seconds; backs off while something it needs is away.
 
+    Before a step it lets `make_way` pass, which returns when nothing more urgent is in hand.
     `waiting_for` is the reason why it cannot work, empty while it can.
     """
 
-    def __init__(self, spec: LoopSpec, *, actor: str, changed: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        spec: LoopSpec,
+        *,
+        actor: str,
+        changed: Callable[[], None] = lambda: None,
+        make_way: Callable[[], object] = lambda: None,
+    ) -> None:
         super().__init__(name=spec.name, daemon=True)
         self.waiting_for = ""
         self.steps = 0
         self._spec = spec
         self._actor = actor
         self._changed = changed
+        self._make_way = make_way
         self._wake = threading.Event()
         self._stopping = threading.Event()
 
@@ -54,8 +63,11 @@ class Loop(threading.Thread):
 
     def run(self) -> None:
         back_off = BACK_OFF_FIRST
-        while not self._stopping.is_set():
+        while True:
+            self._make_way()
             self._wake.clear()
+            if self._stopping.is_set():  # asked after `clear`, which may have taken the wake-up of `stop`
+                break
             more, reason = self._step()
             self._say(reason)
             if reason:
