@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from apps.agents.data.allocator import Allocator
 from apps.agents.data.registrar import Registrar
@@ -39,6 +40,14 @@ def members(rucio: FakeRucio, run: Run, site: str) -> list[int]:
     names = rucio.names_in(services.input_name(run, site))
     stfs = run.stf_files.filter(stf_filename__in=names).order_by("sequence")
     return list(stfs.values_list("sequence", flat=True))
+
+
+def test_where_nothing_is_to_be_processed_it_asks_little(allocator: Allocator) -> None:
+    an_stf(a_running_run())
+    with CaptureQueriesContext(connection) as queries:
+        assert allocator.step() is False
+
+    assert len(queries) == 2
 
 
 def test_every_stf_goes_into_the_dataset_of_its_site_in_one_call(

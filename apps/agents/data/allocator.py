@@ -28,6 +28,8 @@ class Allocator:
         Raises:
             RetryableError: Rucio is away, or refuses what is asked of some datasets. The others are looked after.
         """
+        if not selectors.is_processing():
+            return False
         self._refusals = []
         held = selectors.to_detach(limit=MOST_FILES)
         for those in _by_site(held):

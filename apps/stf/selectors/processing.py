@@ -59,6 +59,14 @@ def processing_list() -> QuerySet[StfProcessing]:
     return StfProcessing.objects.select_related("stf", "run").order_by("-pk")
 
 
+def is_processing() -> bool:
+    """Whether an STF is still to be processed, or an input dataset still open. Otherwise nothing is to be attached,
+    detached, moved, opened or closed.
+    """
+    open_work = StfProcessing.objects.exclude(state__in=_ENDED)
+    return open_work.exists() or ProcessingTask.objects.filter(is_open=True).exists()
+
+
 def to_attach(*, limit: int) -> list[StfProcessing]:
     """Processings that are to be put into their site's input dataset, oldest first."""
     return list(
