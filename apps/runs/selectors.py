@@ -116,7 +116,10 @@ def entries_after(position: int, *, limit: int) -> list[JournalEntry]:
 
 def in_journal(msg_ids: Iterable[UUID]) -> set[UUID]:
     """Those of these messages that are entries of this installation's journal."""
-    return set(JournalEntry.objects.filter(msg_id__in=list(msg_ids)).values_list("msg_id", flat=True))
+    wanted = list(msg_ids)
+    if not wanted:
+        return set()
+    return set(JournalEntry.objects.filter(msg_id__in=wanted).values_list("msg_id", flat=True))
 
 
 def newest_position() -> int:

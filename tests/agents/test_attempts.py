@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.db import connection
 
 from apps.agents.bus.agent import AgentSpec
 from apps.agents.bus.receive import receive
@@ -85,6 +86,20 @@ def test_a_worker_that_dies_in_its_handler_has_its_attempt_counted(transactional
 
     assert letter is not None
     assert letter.reason == "given up after 5 attempts; the last: it ended its worker"
+
+
+def test_only_the_count_of_an_attempt_does_not_wait_for_the_disk(transactional_db: None) -> None:
+    waits = []
+
+    def handler(message: PauseWorkflow) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW synchronous_commit")
+            waits.append(cursor.fetchone()[0])
+
+    body = a_message("pause_workflow", run_id=a_running_run().run_number)
+    receive(an_agent(handler), body, delivery_id=DELIVERY)
+
+    assert waits == ["on"]
 
 
 def test_a_message_whose_needs_are_away_goes_back_and_is_handled_later() -> None:

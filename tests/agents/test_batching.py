@@ -47,6 +47,12 @@ def say(reason: str) -> Delivery:
     return Delivery(a_message("pause_workflow", run_id="1", reason=reason, msg_id=str(uuid4())), uuid4())
 
 
+def unnamed() -> Delivery:
+    """A message that brings no id."""
+    body = a_message("pause_workflow", run_id="1", reason="because")
+    return Delivery({name: value for name, value in body.items() if name != "msg_id"}, uuid4())
+
+
 def outcomes() -> list[tuple[int, str]]:
     rows = InboundMessage.objects.order_by("id")
     return [(row.attempts, row.outcome) for row in rows]
@@ -70,6 +76,16 @@ def test_new_messages_share_their_statements() -> None:
     assert counts[0] == counts[1] <= 6
     assert written() == [f"2-{n}" for n in range(2)] + [f"50-{n}" for n in range(50)]
     assert set(outcomes()) == {(1, "done")}
+
+
+@pytest.mark.django_db
+def test_a_lone_message_is_looked_at_once_and_asks_only_what_it_must() -> None:
+    with CaptureQueriesContext(connection) as queries:
+        receive_batch(an_agent(lambda message: None), [unnamed()])
+    sql = [query["sql"].split()[0] for query in queries]
+
+    assert [word for word in sql if word not in ("SAVEPOINT", "RELEASE")] == ["INSERT", "UPDATE"]
+    assert outcomes() == [(1, "done")]
 
 
 @pytest.mark.django_db

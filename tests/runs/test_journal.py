@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from uuid import uuid4
 
 import pytest
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connection, transaction
 
 from apps.runs import journal
 from apps.runs.models import JournalEntry
@@ -62,6 +63,20 @@ def test_a_change_may_have_a_cause_of_its_own() -> None:
     ]
     assert theirs.heard is not None
     assert entries[0].msg_id == theirs.heard.msg_id
+
+
+def test_a_commit_is_told_and_a_rollback_is_not(transactional_db: None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("LISTEN swf_journal")
+    with suppress(ZeroDivisionError), transaction.atomic():
+        journal.record(journal.Change("dropped"))
+        raise ZeroDivisionError
+    with transaction.atomic():
+        journal.record_many([journal.Change("note"), journal.Change("note")])
+    with connection.cursor() as cursor:
+        cursor.execute("UNLISTEN *")
+
+    assert [told.channel for told in connection.connection.notifies(timeout=0)] == [journal.CHANNEL]
 
 
 def test_what_follows_from_a_message_carries_its_ids() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
+from unittest.mock import Mock
 from uuid import UUID, uuid4
 
 import pytest
@@ -11,7 +12,7 @@ from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from apps.runs.errors import DomainError, NotFound
-from apps.runs.journal import Cause, Heard
+from apps.runs.journal import Cause, Heard, because_of
 from apps.runs.models import Run
 from apps.stf import services
 from apps.stf.models import StfFile
@@ -164,6 +165,27 @@ def test_one_bad_one_among_many_refuses_them_all() -> None:
     with pytest.raises(DomainError, match=r"the name 'one\.stf' belongs to another STF"):
         services.record_generated_many([*announced(run, 2), *announced(run, 3, stf_filename="one.stf")])
     assert run.stf_files.count() == len(said(run)) == 1
+
+
+def test_it_joins_the_transaction_in_progress_without_a_savepoint() -> None:
+    run = a_running_run()
+    with CaptureQueriesContext(connection) as queries:
+        services.record_generated(run.run_number, generated(run))
+
+    assert [query["sql"].split()[0] for query in queries] == ["SELECT", "INSERT"]
+
+
+def test_alone_it_is_a_transaction_of_its_own(
+    transactional_db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = a_running_run()
+    failing = Mock(side_effect=ZeroDivisionError)
+    monkeypatch.setattr("apps.runs.journal.record", failing)
+    heard = Heard("stf_gen", uuid4(), "their DAQ")
+
+    with pytest.raises(ZeroDivisionError), because_of(Cause("data", heard=heard)):
+        services.record_generated(run.run_number, generated(run))
+    assert not run.stf_files.exists()
 
 
 def test_an_unknown_run_is_said() -> None:

@@ -60,7 +60,8 @@ def receive_batch(agent: AgentSpec, deliveries: Sequence[Delivery]) -> list[Resu
         Per delivery: the message when its handler has run, now or before; None when it was parked or is not this
         agent's; `Again`.
     """
-    messages = [parsed(delivery) for delivery in deliveries]
+    is_lone = len(deliveries) == 1  # then it is parsed by `receive`, and not before
+    messages = [None if is_lone else parsed(delivery) for delivery in deliveries]
     own = [message for message in messages if message and type(message) in agent.handlers]
     try:
         done = {message.msg_id for message in own} if _handled_together(agent, own) else set()

@@ -42,7 +42,11 @@ class Attempt:
 
 
 def begin(agent: str, *, msg_id: UUID, msg_type: str, run_number: int | None) -> Attempt:
-    """Count an attempt, and commit the count before anything can go wrong."""
+    """Count an attempt, and commit the count before anything can go wrong.
+
+    The commit does not wait for the disk: the count is to outlive this process, not the machine. A later commit that
+    waits has it written too.
+    """
     table = InboundMessage._meta.db_table
     with connection.cursor() as cursor:
         cursor.execute(
@@ -50,10 +54,10 @@ def begin(agent: str, *, msg_id: UUID, msg_type: str, run_number: int | None) ->
             "(agent, msg_id, msg_type, run_number, attempts, outcome, reason, received_at) "
             "VALUES (%s, %s, %s, %s, 1, %s, '', now()) "
             "ON CONFLICT (agent, msg_id) DO UPDATE SET attempts = known.attempts + (known.outcome = %s)::int "
-            "RETURNING attempts, outcome, reason",
+            "RETURNING attempts, outcome, reason, set_config('synchronous_commit', 'off', true)",
             [agent, msg_id, msg_type, run_number, MessageOutcome.RECEIVED, MessageOutcome.RECEIVED],
         )
-        attempts, outcome, reason = cursor.fetchone()
+        attempts, outcome, reason, _ = cursor.fetchone()
     return Attempt(attempts, finished=outcome != MessageOutcome.RECEIVED, last_failure=reason)
 
 
@@ -85,9 +89,13 @@ def note_failure(agent: str, msg_id: UUID, reason: str) -> None:
 
 def finish(agent: str, *msg_ids: UUID, outcome: MessageOutcome = MessageOutcome.DONE) -> None:
     """The handlers of these messages are through. Belongs into their transaction."""
-    InboundMessage.objects.filter(agent=agent, msg_id__in=msg_ids).update(
-        outcome=outcome, finished_at=timezone.now()
-    )
+    table = InboundMessage._meta.db_table
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f'UPDATE "{table}" SET outcome = %s, finished_at = %s '  # noqa: S608 - own table name
+            "WHERE agent = %s AND msg_id = ANY(%s)",
+            [outcome, timezone.now(), agent, list(msg_ids)],
+        )
 
 
 @transaction.atomic
