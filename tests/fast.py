@@ -27,9 +27,13 @@ BLOCK = 10
 STARTS = (0, 50)
 
 
-def a_sampled_run(stfs: int = 2, *, slices_per_sample: int = 4, **overrides: Any) -> Run:
-    """A run that takes data, with so many STFs that have been sampled; they wait for being cut."""
-    run = a_running_run(**{"stf_sampling_rate": 0.2, "slices_per_sample": slices_per_sample} | overrides)
+def a_sampled_run(stfs: int = 2, **overrides: Any) -> Run:
+    """A run that takes data, with so many STFs that have been sampled; they wait for being cut.
+
+    Its slices are expected to take so long that a worker is given two at a time.
+    """
+    sampling = {"stf_sampling_rate": 0.2, "slices_per_sample": 4, "slice_processing_time": 1.0}
+    run = a_running_run(**sampling | overrides)
     for sequence in range(1, stfs + 1):
         sampled(run, sequence)
     return run

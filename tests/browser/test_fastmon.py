@@ -195,5 +195,5 @@ def test_the_colours_of_the_plots_follow_those_of_the_page(
 
 def _hits() -> str:
     histograms = fill(some_hits(1))
-    mean = f"{histograms.means[0][0]:.4g}"
-    return f"{histograms.entries[0]} hits, mean {float(mean):,.0f}"
+    mean = f"{float(f'{histograms.means[0][0]:.4g}'):,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    return f"{histograms.entries[0]} hits, mean {mean}"
