@@ -37,13 +37,13 @@ class Sampler:
         self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
 
     def step(self) -> bool:
-        """Decide a batch of samples, the oldest first; True when there may be more.
+        """Decide a batch of samples, the newest first; True when there may be more.
 
         Raises:
             RetryableError: the exit buffer's server is away, or TF files cannot be written. What was read before counts.
         """
         samples = selectors.samples_to_read(limit=MOST_SAMPLES)
-        if any(selectors.is_stale(sample) for sample in samples):
+        if len(samples) == MOST_SAMPLES or any(selectors.is_stale(sample) for sample in samples):
             _shed()
             samples = selectors.samples_to_read(limit=MOST_SAMPLES)
         reads, trouble = self._read([_task(sample) for sample in samples])

@@ -54,9 +54,9 @@ class FastMonSummary:
 
 
 def samples_to_read(*, limit: int) -> list[FastMonSample]:
-    """The oldest samples that wait, with their STFs and runs."""
+    """The newest samples that wait, with their STFs and runs, newest first: plots show what is, not what was."""
     waiting = FastMonSample.objects.filter(state=SampleState.WAITING)
-    return list(waiting.select_related("stf", "run__execution").order_by("pk")[:limit])
+    return list(waiting.select_related("stf", "run__execution").order_by("-pk")[:limit])
 
 
 def is_stale(sample: FastMonSample) -> bool:

@@ -298,7 +298,7 @@ def test_a_server_that_is_away_is_a_reason_and_the_samples_wait(monkeypatch: pyt
     buffer = AwayAfter(2)
     with pytest.raises(RetryableError, match="the exit buffer does not answer: root://nowhere"):
         Sampler(buffer).step()
-    assert states(run) == ["sampled"] * 2 + ["waiting"] * 3
+    assert states(run) == ["waiting"] * 3 + ["sampled"] * 2  # the newest come first
     assert buffer.asked == 3  # the others are not tried, each would wait for its own time-out
     Sampler().step()
     assert states(run) == ["sampled"] * 5
