@@ -9,19 +9,23 @@ import pty
 import re
 import select
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, Self
+from urllib.parse import urlsplit
 
 import pytest
 from rich.console import Console
 
 from services.base import REPOSITORY
 from swf_site.cli import main
-from swf_site.cli.fastmon import Rates
+from swf_site.cli.fastmon import POLL_SECONDS, Client, Rates, Wakes
 from swf_site.cli.fastmon_display import Figures, shown, size, sparkline
 from tests.fast import a_sampled_run, cut, not_sampled, sampled
 
@@ -131,6 +135,92 @@ def test_it_follows_a_run_until_it_is_interrupted(live_server: Any) -> None:
 
         assert terminal.process.wait(SECONDS) == 130
         assert "Traceback" not in terminal.text
+
+
+@pytest.mark.usefixtures("exit_buffer")
+def test_while_the_testbed_is_away_it_says_so_and_shows_what_it_has(live_server: Any) -> None:
+    run = a_sampled_run(1)
+    address = urlsplit(live_server.url)
+
+    with (
+        Relay((address.hostname, address.port)) as relay,
+        _on_a_terminal("fastmon", "--url", relay.url) as terminal,
+    ):
+        terminal.wait_for("1 STFs sampled")
+        relay.cut()
+        terminal.wait_for("does not answer")
+        sampled(run, 2)
+        relay.mend()
+        terminal.wait_for("2 STFs sampled")
+
+
+def test_an_event_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = threading.Event()
+
+    def events(url: str, token: str, run: int | None) -> Iterator[SimpleNamespace]:
+        yield SimpleNamespace(type="connected")
+        told.wait()
+        yield SimpleNamespace(type="tf_file_registered")
+        threading.Event().wait()
+
+    monkeypatch.setitem(
+        sys.modules, "swf_site.cli.stream", SimpleNamespace(events=events, DISCONNECTED="disconnected")
+    )
+    wakes = Wakes(Client("http://127.0.0.1:9"), 1)
+    wakes.start()
+    wakes.wait()
+
+    begun = time.monotonic()
+    threading.Timer(0.7, told.set).start()
+    wakes.wait()
+    after_an_event = time.monotonic() - begun
+    wakes.wait()
+
+    assert after_an_event < 2 * POLL_SECONDS
+    assert time.monotonic() - begun - after_an_event >= 3 * POLL_SECONDS
+
+
+class Relay:
+    """A way to a web server that can be cut: one GET at a time, each over a connection of its own."""
+
+    def __init__(self, target: tuple[str, int]) -> None:
+        self._target = target
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._address = self._listening.getsockname()
+        self.url = f"http://127.0.0.1:{self._address[1]}"
+
+    def __enter__(self) -> Self:
+        self._serve()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cut()
+
+    def cut(self) -> None:
+        """Nobody answers any more."""
+        self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
+        self._thread.join()
+
+    def mend(self) -> None:
+        """It answers again, at the same address."""
+        self._listening = socket.create_server(self._address)
+        self._serve()
+
+    def _serve(self) -> None:
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listening.accept()
+            except OSError:
+                return
+            with client, socket.create_connection(self._target) as server:
+                server.sendall(client.recv(65_536))
+                while chunk := server.recv(65_536):
+                    client.sendall(chunk)
 
 
 class _Terminal:
