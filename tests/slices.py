@@ -18,7 +18,12 @@ from tests.factories import a_running_run, an_stf
 
 # Blocks of 5 TFs, and 6 slices for the two of them, unless a test wants it otherwise.
 LENGTH = 5
-SLICED: dict[str, Any] = {"stf_sampling_rate": 0.1, "slices_per_sample": 6, "backlog_policy": "all"}
+SLICED: dict[str, Any] = {
+    "stf_sampling_rate": 0.1,
+    "slices_per_sample": 6,
+    "backlog_policy": "all",
+    "slice_processing_time": 1.0,  # two of them are on their way for each worker
+}
 
 
 def a_sliced_run(samples: int = 1, **overrides: Any) -> Run:
@@ -77,7 +82,7 @@ def failed(*slices: TFSlice, error: str = "no memory", **said: Any) -> list[str]
 
 def report(one: TFSlice, **said: Any) -> SliceReport:
     """What a worker says of a slice that it was given as it is here."""
-    return SliceReport(one.req_id, **{"good": True, "attempt": one.retries + 1, "seconds": 0.1} | said)
+    return SliceReport(one.req_id, **{"good": True, "attempt": one.retries + 1, "seconds": 1.0} | said)
 
 
 def expire(*slices: TFSlice) -> None:

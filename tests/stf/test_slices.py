@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -180,6 +182,17 @@ class TestGivingOut:
         assert [len(services.claim_slices(2)) for _ in range(2)] == [4, 0]
         assert counted(run) == states(run) == {"queued": 2, "claimed": 4}
 
+    def test_of_short_slices_more_are_on_their_way(self) -> None:
+        a_sliced_run(3, slice_processing_time=0.1)
+        assert [len(services.claim_slices(2)) for _ in range(2)] == [10, 0]
+
+    def test_no_more_than_the_workers_are_seen_to_do_however_short_they_are(self) -> None:
+        a_sliced_run(6, slice_processing_time=0.1)
+        done(*services.claim_slices(2), seconds=0.001)
+        TFSlice.objects.filter(status="done").update(completed_at=timezone.now() - timedelta(seconds=5))
+
+        assert len(services.claim_slices(2)) == 4
+
     def test_runs_take_turns(self) -> None:
         first, second = a_sliced_run(2), a_sliced_run(2)
         claimed = services.claim_slices(3)
@@ -240,8 +253,8 @@ class TestResults:
         entries = run.journal.filter(kind="sample_processed").order_by("id")
         assert [entry.payload["sequence"] for entry in entries] == [1, 2]
         one = slice_of(claimed[0].req_id)
-        assert (one.result, one.assigned_worker, one.processing_seconds) == ({"hits": 7}, "worker-1", 0.1)
-        assert FastRun.objects.get(run=run).processing_seconds == pytest.approx(1.2)
+        assert (one.result, one.assigned_worker, one.processing_seconds) == ({"hits": 7}, "worker-1", 1.0)
+        assert FastRun.objects.get(run=run).processing_seconds == pytest.approx(12.0)
 
     def test_a_result_that_comes_twice_counts_once(self) -> None:
         run = a_sliced_run()
@@ -374,6 +387,17 @@ class TestBacklog:
         assert 0 <= backlog.oldest_seconds < 5
         assert backlog.waits_for == ""
 
+    def test_a_worker_that_is_kept_from_work_is_not_taken_for_a_fast_one(self) -> None:
+        run = a_sliced_run(2)
+        heard()
+        done(*services.claim_slices(1))
+        TFSlice.objects.filter(status="done").update(completed_at=timezone.now() - timedelta(seconds=5))
+        backlog = selectors.backlog(FastRun.objects.get(run=run))
+
+        assert backlog.finish_rate == pytest.approx(0.4, rel=0.05)
+        assert backlog.slice_seconds == pytest.approx(1.0)
+        assert backlog.worker_seconds == pytest.approx(2.5, rel=0.05)  # two in five seconds of one worker
+
     def test_without_worker_it_says_who_has_to_start_one(self) -> None:
         reasons = {
             workers: selectors.backlog(FastRun.objects.get(run=a_sliced_run(workers=workers))).waits_for
@@ -390,4 +414,4 @@ class TestBacklog:
         TestTheEnd().finish(run)
         backlog = selectors.backlog(FastRun.objects.get(run=run))
         assert (backlog.open, backlog.seconds_to_drain, backlog.oldest_at) == (0, 0.0, None)
-        assert backlog.slice_seconds == pytest.approx(0.1)
+        assert backlog.slice_seconds == pytest.approx(1.0)

@@ -64,7 +64,7 @@ class Fleet:
         load = Load(
             backlog=backlog.open,
             arrival_rate=backlog.arrival_rate,
-            slice_seconds=backlog.slice_seconds,
+            worker_seconds=backlog.worker_seconds,
             taking_data=selectors.has_slices(fast.run) and not selectors.has_ended(fast.run),
         )
         count = self._ramps[fast.pk].follow(
@@ -76,7 +76,7 @@ class Fleet:
         why = {
             "backlog": load.backlog,
             "arrival_rate": round(load.arrival_rate, 2),
-            "slice_seconds": round(load.slice_seconds, 4),
+            "worker_seconds": round(load.worker_seconds, 4),
         }
         services.set_wanted_workers(fast.run, count, why)
         return count

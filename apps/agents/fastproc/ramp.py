@@ -11,11 +11,12 @@ DRAIN_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Load:
-    """What there is to do: slices that are not through, those that come per second, and the seconds that one takes."""
+    """What there is to do: slices that are not through, those that come per second, and the seconds of a worker that one
+    costs."""
 
     backlog: int
     arrival_rate: float
-    slice_seconds: float
+    worker_seconds: float
     taking_data: bool
 
 
@@ -29,7 +30,7 @@ def wanted_workers(load: Load, target: int) -> int:
         return 0
     slices_per_second = load.arrival_rate + load.backlog / DRAIN_SECONDS
     # Rounded first: no worker more for an error in the last digit.
-    busy = ceil(round(slices_per_second * load.slice_seconds, 6))
+    busy = ceil(round(slices_per_second * load.worker_seconds, 6))
     return min(target, max(1, busy))
 
 

@@ -270,6 +270,10 @@ class Migration(migrations.Migration):
             model_name='tfslice',
             index=models.Index(fields=['run', 'id'], name='slice_of_run'),
         ),
+        migrations.AddIndex(
+            model_name='tfslice',
+            index=models.Index(condition=models.Q(('status', 'done')), fields=['completed_at'], name='slice_done_lately'),
+        ),
         migrations.AddConstraint(
             model_name='tfslice',
             constraint=models.UniqueConstraint(fields=('fastmon_file', 'slice_id'), name='slice_unique'),

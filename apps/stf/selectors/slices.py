@@ -26,9 +26,10 @@ _NEWEST = 5000
 class Backlog:
     """The slices of a run that wait for workers.
 
-    `arrival_rate` is slices per second; `oldest_at` is when the oldest one that is not through was cut; `limit` holds with
-    the policies other than all. `seconds_to_drain` is None while the backlog does not shrink; `waits_for` says what it
-    waits for, empty when nothing is amiss.
+    `arrival_rate` and `finish_rate` are slices per second; `oldest_at` is when the oldest one that is not through was cut;
+    `limit` holds with the policies other than all. `slice_seconds` is what the processing of one takes, `worker_seconds`
+    the time of a worker that one costs, with all that is around it. `seconds_to_drain` is None while the backlog does not
+    shrink; `waits_for` says what it waits for, empty when nothing is amiss.
     """
 
     policy: BacklogPolicy
@@ -37,7 +38,9 @@ class Backlog:
     claimed: int
     oldest_at: datetime | None
     arrival_rate: float
+    finish_rate: float
     slice_seconds: float
+    worker_seconds: float
     workers_up: int
     workers_wanted: int
     seconds_to_drain: float | None
@@ -94,11 +97,28 @@ def arrival_rate(run_id: int) -> float:
     return float(late["count"] / window)
 
 
+def finish_rates() -> dict[int, float]:
+    """Slices that were done per second, of late, by the id of their run; one query."""
+    now = timezone.now()
+    late = TFSlice.objects.filter(status=SliceState.DONE, completed_at__gt=now - RATE_WINDOW)
+    rows = late.values_list("run_id").annotate(Count("pk"), Min("completed_at")).order_by()
+    return {run_id: count / max(1.0, (now - since).total_seconds()) for run_id, count, since in rows}
+
+
+def worker_seconds(fast: FastRun, workers: int, finish_rate: float) -> float:
+    """The time of a worker that a slice costs: at least what its processing takes, and what so many workers that were busy
+    needed for it, if that is known. `finish_rate` is slices per second of all runs.
+    """
+    return max(slice_seconds(fast), workers / finish_rate) if finish_rate else slice_seconds(fast)
+
+
 def backlog(fast: FastRun) -> Backlog:
     """What of a run waits for workers; the row needs its run with the execution. A constant number of queries."""
     parameters = fastproc_parameters(fast.run)
-    up = workers_up().count()
-    rate, seconds = arrival_rate(fast.run_id), slice_seconds(fast)
+    up, arrival, finish = workers_up().count(), arrival_rate(fast.run_id), finish_rates()
+    # While slices wait, the workers do what they can.
+    busy = (up or fast.wanted_worker_count) if fast.slices_queued else 0
+    seconds = worker_seconds(fast, busy, sum(finish.values()))
     open_slices = fast.slices_queued + fast.slices_claimed
     return Backlog(
         policy=BacklogPolicy(fast.backlog_policy),
@@ -106,11 +126,13 @@ def backlog(fast: FastRun) -> Backlog:
         queued=fast.slices_queued,
         claimed=fast.slices_claimed,
         oldest_at=_oldest(fast.run_id) if open_slices else None,
-        arrival_rate=rate,
-        slice_seconds=seconds,
+        arrival_rate=arrival,
+        finish_rate=finish.get(fast.run_id, 0.0),
+        slice_seconds=slice_seconds(fast),
+        worker_seconds=seconds,
         workers_up=up,
         workers_wanted=fast.wanted_worker_count,
-        seconds_to_drain=seconds_to_drain(open_slices, rate, up / _runs_with_slices() / seconds),
+        seconds_to_drain=seconds_to_drain(open_slices, arrival, up / _runs_with_slices() / seconds),
         waits_for=_waits_for(fast, up),
     )
 

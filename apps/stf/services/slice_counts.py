@@ -35,6 +35,7 @@ class Counts:
     def __init__(self, fast_runs: QuerySet[FastRun]) -> None:
         locked = fast_runs.select_for_update(of=("self",)).select_related("run__execution", "run__namespace")
         self.runs: dict[int, FastRun] = {fast.run_id: fast for fast in locked.order_by("pk")}
+        self._before = {run_id: _figures(fast) for run_id, fast in self.runs.items()}
         self._files: set[int] = set()
         self._changes: list[journal.Change] = []
 
@@ -78,8 +79,9 @@ class Counts:
 
     def settle(self) -> None:
         """Write the counts and the journal; a sample whose slices have all ended is said to be processed."""
-        for fast in self.runs.values():
-            fast.save(update_fields=_SAVED)
+        for run_id, fast in self.runs.items():
+            if _figures(fast) != self._before[run_id]:
+                fast.save(update_fields=_SAVED)
         self._say_processed()
         journal.record_many(self._changes)
 
@@ -126,6 +128,10 @@ def save_slices(slices: Sequence[TFSlice], *fields: str) -> None:
             "FROM json_populate_recordset(NULL::stf_tfslice, %s) AS changed WHERE slice.id = changed.id",
             [json.dumps(values, default=_text)],
         )
+
+
+def _figures(fast: FastRun) -> list[object]:
+    return [getattr(fast, name) for name in _SAVED]
 
 
 def _text(value: object) -> str:

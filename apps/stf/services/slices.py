@@ -12,11 +12,13 @@ from django.utils import timezone
 from ..choices import BacklogPolicy, SliceState
 from ..fast_parameters import fastproc_parameters
 from ..models import FastRun, TFSlice
-from ..selectors.slices import slice_seconds
+from ..selectors.slices import finish_rates, worker_seconds
 from .slice_counts import Counts, counts_of, save_slices
 
-# So many slices are on their way for each worker that is up: one in its hands, one that waits for it.
-DEPTH = 2
+# So many slices are on their way for each worker that is up, at least and at most: one in its hands, and what keeps it busy
+# until the next ones come.
+DEPTH, MOST_DEPTH = 2, 20
+AHEAD_SECONDS = 0.5
 _CLAIMED = ("status", "lease_until", "assigned_at", "assigned_worker")
 _RETURNED = ("status", "lease_until", "reason", "retries", "completed_at")
 
@@ -38,10 +40,16 @@ def claim_slices(workers_up: int) -> list[TFSlice]:
         counts = Counts(FastRun.objects.filter(drained_at__isnull=True))
         given_out = {run_id: fast.slices_claimed for run_id, fast in counts.runs.items()}
         queued = {run_id: fast.slices_queued for run_id, fast in counts.runs.items()}
-        free = DEPTH * workers_up - sum(given_out.values())
+        # By the run whose slices take longest.
+        finish_rate = sum(finish_rates().values())
+        with_slices = [fast for fast in counts.runs.values() if fast.slices_queued]
+        each = max((worker_seconds(fast, workers_up, finish_rate) for fast in with_slices), default=1.0)
+        depth = min(MOST_DEPTH, max(DEPTH, int(AHEAD_SECONDS / each)))
+        free = depth * workers_up - sum(given_out.values())
         claimed: list[TFSlice] = []
         for run_id, count in fair_shares(free, given_out, queued).items():
-            claimed += _claim(counts, run_id, count, workers_up)
+            claimed += _claim(counts, run_id, count, wait=depth * each)
+        _open_gates(counts, {one.run_id for one in claimed}, workers_up)
         counts.settle()
     return claimed
 
@@ -101,18 +109,13 @@ def fair_shares(free: int, given_out: Mapping[int, int], queued: Mapping[int, in
     return shares
 
 
-def lease_end(fast: FastRun) -> datetime:
-    """Until when a slice of this run is its worker's, from now on.
-
-    It may wait for those before it, which take their time; only then it is worked on.
-    """
-    parameters = fastproc_parameters(fast.run)
-    return timezone.now() + timedelta(seconds=parameters.lease_seconds + DEPTH * slice_seconds(fast))
+def lease_end(fast: FastRun, *, wait: float = 0.0) -> datetime:
+    """Until when a slice of this run is its worker's, from now on, if before it is worked on it may wait so many seconds."""
+    return timezone.now() + timedelta(seconds=fastproc_parameters(fast.run).lease_seconds + wait)
 
 
-def _claim(counts: Counts, run_id: int, count: int, workers_up: int) -> Iterable[TFSlice]:
+def _claim(counts: Counts, run_id: int, count: int, *, wait: float) -> list[TFSlice]:
     fast = counts.runs[run_id]
-    now = timezone.now()
     newest_first = fast.backlog_policy == BacklogPolicy.NEWEST_FIRST
     queued = (
         TFSlice.objects.select_related("run__execution", "run__namespace", "fastmon_file__sample__stf")
@@ -120,15 +123,20 @@ def _claim(counts: Counts, run_id: int, count: int, workers_up: int) -> Iterable
         .order_by("-pk" if newest_first else "pk")
     )
     claimed = list(queued[:count])
-    until = lease_end(fast)
+    now, until = timezone.now(), lease_end(fast, wait=wait)
     for one in claimed:
         counts.move(one, SliceState.CLAIMED)
         one.lease_until, one.assigned_at, one.assigned_worker = until, now, ""
     save_slices(claimed, *_CLAIMED)
-    if fast.dispatching_since is None:
-        fast.dispatching_since = now
-        counts.say(run_id, "dispatching_started", {"workers": workers_up})
     return claimed
+
+
+def _open_gates(counts: Counts, run_ids: Iterable[int], workers_up: int) -> None:
+    """Note when the first slice of a run was given out."""
+    for run_id in run_ids:
+        if counts.runs[run_id].dispatching_since is None:
+            counts.runs[run_id].dispatching_since = timezone.now()
+            counts.say(run_id, "dispatching_started", {"workers": workers_up})
 
 
 def _still_claimed(which: Q) -> list[TFSlice]:

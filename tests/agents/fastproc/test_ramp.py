@@ -12,7 +12,7 @@ LOADS = st.builds(
     Load,
     backlog=st.integers(0, 10_000),
     arrival_rate=st.floats(0, 1000),
-    slice_seconds=st.floats(0.001, 100),
+    worker_seconds=st.floats(0.001, 100),
     taking_data=st.booleans(),
 )
 TARGETS = st.integers(0, 100)
@@ -38,7 +38,7 @@ def test_as_many_are_wanted_as_are_kept_busy(load: Load, target: int, wanted: in
 @given(load=LOADS, target=TARGETS, more=st.integers(0, 1000))
 def test_never_more_than_the_target_and_not_less_for_more_slices(load: Load, target: int, more: int) -> None:
     wanted = wanted_workers(load, target)
-    with_more = Load(load.backlog + more, load.arrival_rate, load.slice_seconds, load.taking_data)
+    with_more = Load(load.backlog + more, load.arrival_rate, load.worker_seconds, load.taking_data)
 
     assert 0 <= wanted <= target
     assert wanted_workers(with_more, target) >= wanted
