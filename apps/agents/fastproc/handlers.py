@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 
 from apps.runs.errors import NotFound, RetryableError
-from apps.runs.journal import Cause
+from apps.runs.journal import Cause, acting_as
 from apps.runs.selectors import get_run
 from apps.stf import services
 from apps.stf.choices import WorkerStatus
@@ -62,7 +62,8 @@ def slices_are_processed(messages: Sequence[fast_schemas.SliceResult], causes: S
     Raises:
         DomainError: as `slice_is_processed`, of any of them.
     """
-    _record(messages)
+    with acting_as(causes[0].actor):  # what follows may be due to any of them
+        _record(messages)
 
 
 def worker_is_there(message: fast_schemas.WorkerHeartbeat) -> None:
@@ -72,7 +73,8 @@ def worker_is_there(message: fast_schemas.WorkerHeartbeat) -> None:
 
 def workers_are_there(messages: Sequence[fast_schemas.WorkerHeartbeat], causes: Sequence[Cause]) -> None:
     """Several workers say how they are, or one several times."""
-    services.record_heartbeats([_beat(message) for message in messages])
+    with acting_as(causes[0].actor):
+        services.record_heartbeats([_beat(message) for message in messages])
 
 
 def _record(messages: Sequence[fast_schemas.SliceResult]) -> None:

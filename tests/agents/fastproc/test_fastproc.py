@@ -16,7 +16,7 @@ from apps.agents.fastproc.dispatcher import Dispatcher
 from apps.agents.fastproc.leases import Leases
 from apps.agents.models import DeadLetter
 from apps.runs.errors import RetryableError
-from apps.runs.models import Run
+from apps.runs.models import JournalEntry, Run
 from apps.stf.models import Worker
 from tests.factories import a_running_run, kinds
 from tests.messages import a_message
@@ -143,7 +143,7 @@ class TestMessages:
             sent.clear()
 
         assert counted(run) == {"done": 6}
-        assert kinds(run, "sample_processed") == ["sample_processed"]
+        assert run.journal.get(kind="sample_processed").actor == "fastproc"
         assert handlers.counters()["results_ignored"] == before + 6
         assert run.slices.first().result == {"hits": 3}
         assert unread() == []
@@ -167,6 +167,8 @@ class TestMessages:
 
         workers = Worker.objects.order_by("worker_id").values_list("worker_id", "location", "pid")
         assert list(workers) == [("worker-1", "wn-7", 7), ("worker-2", "", None), ("worker-3", "", None)]
+        entries = JournalEntry.objects.filter(kind="worker_started")
+        assert [entry.actor for entry in entries] == ["fastproc"] * 3
 
     def test_a_transformer_of_the_existing_system_is_a_worker_too(self) -> None:
         told(
