@@ -94,6 +94,7 @@ def _slices(slices: dict[str, Any]) -> Table:
         f"{slices[name]} {name}" for name in ("queued", "claimed", "done", "failed", "skipped")
     )
     table.add_row("of " + _grouped(slices["created"]), states)
+    table.add_row("per s", f"{slices['arrival_rate']:.1f} cut, {slices['finish_rate']:.1f} done")
     table.add_row("workers", f"{slices['workers_up']} up, {slices['workers_wanted']} wanted")
     if slices["waits_for"]:
         table.add_row("waits for", Text(slices["waits_for"], style="yellow"))

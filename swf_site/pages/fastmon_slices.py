@@ -98,6 +98,7 @@ def slices_content(view: SlicesView) -> dict[str, Any]:
         "backlog": waiting.open if waiting else 0,
         "oldest_at": _iso(waiting.oldest_at) if waiting else None,
         "arrival_rate": waiting.arrival_rate if waiting else 0.0,
+        "finish_rate": waiting.finish_rate if waiting else 0.0,
         "slice_seconds": waiting.slice_seconds if waiting else None,
         "seconds_to_drain": waiting.seconds_to_drain if waiting else None,
         "waits_for": waiting.waits_for if waiting else "",
