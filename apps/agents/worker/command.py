@@ -14,6 +14,8 @@ from typing import Any
 
 _MOST_OUTPUT_BYTES = 1_000_000
 _LONGEST_LINE = 300
+# Without what the worker sets for itself.
+_ENVIRONMENT = dict(os.environ)
 
 
 class CommandFailed(OSError):
@@ -67,6 +69,7 @@ def _run(words: list[str], errors: Path, timeout: float) -> int:
         process = subprocess.Popen(
             mortal,
             cwd=errors.parent,
+            env=_ENVIRONMENT,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=stderr,

@@ -37,7 +37,7 @@ class Taking:
     """The execution strategy (`Task.Strategy`) of a worker's task."""
 
     def __init__(self, task: Task[Any, Any], app: Celery, consumer: Any) -> None:
-        self._consumer = consumer
+        """As Celery makes it."""
 
     def __call__(self, message: Message, *_: Any) -> None:
         """A message has come."""
@@ -50,7 +50,8 @@ class Taking:
         if worker.is_leaving:
             # Not acknowledged, which would bring the next slice: it is delivered to another worker, which lets it be.
             raise WorkerShutdown(EX_OK)
-        message.ack_log_error(log, self._consumer.connection_errors)
+        # One that fails ends the connection: else kombu would count the message as being in hand, and bring no other.
+        message.ack()
 
 
 def _body(message: Message) -> Any:

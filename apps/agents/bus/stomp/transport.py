@@ -77,6 +77,8 @@ class Transport(virtual.Transport):
         # Somebody calls heartbeat_check() only where kombu was given a heart-beat; the broker can always be asked for its.
         offers = float(client.heartbeat or 0)
         self.subscriptions = {}
+        if self._wire is not None:
+            self._wire.close()  # kombu connects anew without closing what broke
         self._wire = Wire(
             (host, where["port"] or self.default_port),
             headers={
