@@ -14,3 +14,10 @@ def queries_of(request: Callable[[], HttpResponse]) -> int:
     with CaptureQueriesContext(connection) as queries:
         assert request().status_code == 200
     return len(queries)
+
+
+def count_queries(call: Callable[[], object]) -> int:
+    """How many queries the call takes."""
+    with CaptureQueriesContext(connection) as queries:
+        call()
+    return len(queries)

@@ -1,5 +1,5 @@
-"""Agents, their messages, dead letters and incidents in the admin: to look at; letters also to be replayed and discarded,
-incidents to be acknowledged and cleared.
+"""Agents, their messages, dead letters, incidents and tokens in the admin: to look at; letters also to be replayed and
+discarded, incidents to be acknowledged and cleared, tokens to be revoked.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from apps.runs.admin import ReadOnlyAdmin
 from apps.runs.errors import DomainError
 
 from . import services
-from .models import DaqCheckpoint, DeadLetter, InboundMessage, Incident, SystemAgent
+from .models import ApiToken, DaqCheckpoint, DeadLetter, InboundMessage, Incident, SystemAgent
 
 
 @admin.register(SystemAgent)
@@ -146,6 +146,36 @@ class DaqCheckpointAdmin(ReadOnlyAdmin):
     list_filter = ["phase", "command"]
     list_select_related = ["run"]
     search_fields = ["=run__run_number"]
+
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(ReadOnlyAdmin):
+    list_display = [
+        "name",
+        "user",
+        "scopes",
+        "namespace",
+        "created_at",
+        "expires_at",
+        "last_used_at",
+        "revoked_at",
+        "revoked_by",
+    ]
+    list_filter = ["namespace", ("revoked_at", admin.EmptyFieldListFilter)]
+    list_select_related = ["user", "namespace"]
+    search_fields = ["name", "user__username"]
+    exclude = ["key_hash"]
+    actions = ["revoke"]
+
+    @admin.action(description="Revoke selected", permissions=["revoke"])
+    def revoke(self, request: HttpRequest, tokens: QuerySet[ApiToken]) -> None:
+        """Let nobody in by the chosen tokens any more."""
+        ids = list(tokens.values_list("pk", flat=True))
+        _do(self, request, lambda by: services.revoke_tokens(ids, by=by), f"of {len(ids)} tokens revoked.")
+
+    def has_revoke_permission(self, request: HttpRequest) -> bool:
+        """Whoever may change tokens, as far as services let anybody."""
+        return request.user.has_perm("agents.change_apitoken")
 
 
 def _do(admin: ReadOnlyAdmin, request: HttpRequest, act: Callable[[str], int], words: str) -> None:

@@ -1,4 +1,4 @@
-"""States of agents and of the messages they were given."""
+"""States of agents and of the messages they were given; what a token is good for."""
 
 from __future__ import annotations
 
@@ -51,6 +51,13 @@ class IncidentState(models.TextChoices):
     OPEN = "open", "Open"
     ACKNOWLEDGED = "acknowledged", "Acknowledged"
     CLEARED = "cleared", "Cleared"
+
+
+class TokenScope(models.TextChoices):
+    """What the holder of a token may do, as far as its user may: look, or change something. Neither includes the other."""
+
+    READ = "read", "Read"
+    WRITE = "write", "Write"
 
 
 class DaqPhase(models.TextChoices):

@@ -1,16 +1,20 @@
-"""All writes of agents' own tables: heartbeats, inbound messages, dead letters, incidents."""
+"""All writes of agents' own tables: heartbeats, inbound messages, dead letters, incidents, tokens."""
 
 from .dead_letters import discard, finish_replay, request_replay
 from .heartbeat import agent_exited, beat
 from .inbox import MAX_ATTEMPTS, Attempt, begin, begin_fresh, finish, note_failure, park, parked_reason
 from .incidents import Trouble, acknowledge, clear, open_incidents
+from .tokens import IssuedToken, TokenRefused, authenticate_token, issue_token, revoke_tokens
 
 __all__ = [
     "MAX_ATTEMPTS",
     "Attempt",
+    "IssuedToken",
+    "TokenRefused",
     "Trouble",
     "acknowledge",
     "agent_exited",
+    "authenticate_token",
     "beat",
     "begin",
     "begin_fresh",
@@ -18,9 +22,11 @@ __all__ = [
     "discard",
     "finish",
     "finish_replay",
+    "issue_token",
     "note_failure",
     "open_incidents",
     "park",
     "parked_reason",
     "request_replay",
+    "revoke_tokens",
 ]

@@ -1,0 +1,164 @@
+"""Tokens: issued once, known by their hash, revoked for good.
+
+A token is 256 random bits, so its plain SHA-256 is as hard to turn back as the token is to guess.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from apps.runs import journal
+from apps.runs.errors import DomainError, NotFound
+from apps.runs.models import Namespace
+
+from ..choices import TokenScope
+from ..models import ApiToken
+
+PREFIX = "swf_"  # by which scanners for secrets, and people, know one
+_BYTES = 32
+_USE_NOTED_EVERY = timedelta(minutes=1)
+
+
+class TokenRefused(Exception):
+    """Somebody brought a token that lets nobody in; the text may be shown to them."""
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedToken:
+    """A new token. `secret` is shown to its holder now, and is known to nobody afterwards."""
+
+    token: ApiToken
+    secret: str
+
+
+@transaction.atomic
+def issue_token(
+    user: User,
+    *,
+    by: str,
+    name: str,
+    scopes: Collection[str] = tuple(TokenScope.values),
+    namespace: Namespace | None = None,
+    expires_at: datetime | None = None,
+) -> IssuedToken:
+    """Make a token by which its holder acts as `user`.
+
+    Args:
+        by: who issues it; the actor in the journal.
+        name: what it is for.
+        scopes: what it is good for, of `TokenScope`.
+        namespace: the only one it is good for; all without.
+        expires_at: when it ends; never without.
+
+    Raises:
+        DomainError: `name` or `scopes` are empty, a scope is unknown, or `expires_at` has passed.
+    """
+    if not name.strip():
+        raise DomainError("a token needs a name: what is it for?")
+    if unknown := set(scopes) - set(TokenScope.values):
+        raise DomainError(
+            f"there is no scope {', '.join(sorted(unknown))}; there are {', '.join(TokenScope.values)}"
+        )
+    if not scopes:
+        raise DomainError(f"a token without a scope is good for nothing: {', '.join(TokenScope.values)}")
+    now = timezone.now()
+    if expires_at is not None and expires_at <= now:
+        raise DomainError(f"the token would have expired already, at {expires_at:%Y-%m-%d %H:%M} UTC")
+    secret = PREFIX + secrets.token_urlsafe(_BYTES)
+    token = ApiToken.objects.create(
+        user=user,
+        name=name,
+        key_hash=_hash(secret),
+        scopes=sorted(set(scopes)),
+        namespace=namespace,
+        created_at=now,
+        expires_at=expires_at,
+    )
+    with journal.on_behalf_of(by):
+        journal.record(_change("token_issued", token))
+    return IssuedToken(token, secret)
+
+
+@transaction.atomic
+def revoke_tokens(token_ids: Iterable[int], *, by: str) -> int:
+    """Let nobody in by these tokens any more; open streams of theirs end too.
+
+    Returns:
+        How many this call has revoked; those that were revoked before keep the first name.
+
+    Raises:
+        NotFound: a token does not exist. Then none is revoked.
+        DomainError: `by` is empty.
+    """
+    if not by.strip():
+        raise DomainError("revoking needs a name (by): it stays with the token")
+    ids = set(token_ids)
+    tokens = list(
+        ApiToken.objects.select_for_update(of=("self",))
+        .select_related("user", "namespace")
+        .filter(pk__in=ids)
+        .order_by("pk")
+    )
+    if missing := sorted(ids - {token.pk for token in tokens}):
+        raise NotFound(f"there is no token {', '.join(map(str, missing))}")
+    good = [token for token in tokens if token.revoked_at is None]
+    ApiToken.objects.filter(pk__in=[token.pk for token in good]).update(
+        revoked_at=timezone.now(), revoked_by=by
+    )
+    with journal.on_behalf_of(by):
+        journal.record_many([_change("token_revoked", token) for token in good])
+    return len(good)
+
+
+def authenticate_token(secret: str) -> ApiToken:
+    """The token, with its user and namespace, that this is the secret of. Its use is noted, once a minute at most.
+
+    Raises:
+        TokenRefused: it is unknown, revoked or expired, or its user may not log in.
+    """
+    token = ApiToken.objects.select_related("user", "namespace").filter(key_hash=_hash(secret)).first()
+    now = timezone.now()
+    if token is None:
+        raise TokenRefused("this token is unknown: was it copied as a whole, and issued by this testbed?")
+    if token.revoked_at is not None:
+        raise TokenRefused("this token was revoked: ask for a new one")
+    if token.expires_at is not None and token.expires_at <= now:
+        raise TokenRefused(f"this token expired at {token.expires_at:%Y-%m-%d %H:%M} UTC: ask for a new one")
+    if not token.user.is_active:
+        raise TokenRefused("the user of this token may not log in any more")
+    _note_use(token, now)
+    return token
+
+
+def _note_use(token: ApiToken, now: datetime) -> None:
+    late = now - _USE_NOTED_EVERY
+    if token.last_used_at is None or token.last_used_at < late:
+        unnoted = Q(last_used_at__isnull=True) | Q(last_used_at__lt=late)
+        ApiToken.objects.filter(unnoted, pk=token.pk).update(last_used_at=now)
+
+
+def _hash(secret: str) -> str:
+    return sha256(secret.encode()).hexdigest()
+
+
+def _change(kind: str, token: ApiToken) -> journal.Change:
+    return journal.Change(
+        kind,
+        subject=token.user.get_username(),
+        namespace=token.namespace,
+        payload={
+            "token": token.pk,
+            "name": token.name,
+            "scopes": token.scopes,
+            "expires_at": token.expires_at.isoformat() if token.expires_at else None,
+        },
+    )
