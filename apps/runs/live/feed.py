@@ -1,33 +1,34 @@
 """The newest journal entries in the memory of a web process, so that a hundred open pages cost one query.
 
-One thread listens to the relay's "sequenced up to here", reads what is new and wakes the pages. The wake-up says nothing
-but "look": each page reads on from its own cursor, here or, when it is further behind, in the database. So a wake-up may be
-dropped, doubled or late, and no event is.
+One thread listens to the relay's "sequenced up to here", reads what is new and wakes the pages and streams. The wake-up
+says nothing but "look": each reads on from its own cursor, here or, when it is further behind, in the database. So a wake-up
+may be dropped, doubled or late, and no event is.
 """
 
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
-from collections import deque
+from collections.abc import Callable
 from datetime import timedelta
-from itertools import islice
+from typing import Any, TypeVar
 
 from channels.layers import get_channel_layer
 from django.db import Error as DatabaseError
 from django.utils import timezone
 
+from ..models import JournalEntry
 from ..selectors import entries_after, newest_position, unsequenced_since
 from .channel import LIVE_CHANNEL
 from .listen import Listener, database_away
 from .payloads import LiveEvent, live_event
+from .tail import Tail
 
 GROUP = "live"
-KEPT = 5_000
 BATCH = 500
 RELAY_IS_LATE = timedelta(seconds=3)
 _TROUBLE_HOLDS_SECONDS = 4.0
+Item = TypeVar("Item")
 
 
 class Feed:
@@ -35,9 +36,11 @@ class Feed:
 
     def __init__(self) -> None:
         self.listener = Listener(LIVE_CHANNEL, lambda _: self.catch_up())
-        self._events: deque[LiveEvent] = deque(maxlen=KEPT)
+        self._events = Tail(live_event)
+        self._tails: list[Tail[Any]] = [self._events]
         self._position: int | None = None
-        self._lock = threading.Lock()
+        self._bell = asyncio.Event()
+        self._waking: asyncio.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._trouble = ""
         self._trouble_until = 0.0
@@ -56,33 +59,30 @@ class Feed:
         """Pages of this process live in `loop`: wake them there. The channel layer's queues know no other thread."""
         self._loop = loop
 
+    def attach(self, make: Callable[[JournalEntry], Item]) -> Tail[Item]:
+        """Keep the journal's tail in another form too: the same entries, read by the same query."""
+        tail = Tail(make)
+        self._tails = [*self._tails, tail]
+        return tail
+
     def catch_up(self) -> None:
         """Read everything that was sequenced since, and wake the pages."""
         position = self._position
         if position is None:
             position = newest_position()
+        self._extend([], position)
         while entries := entries_after(position, limit=BATCH):
-            events = [live_event(entry) for entry in entries]
-            position = events[-1]["position"]
-            with self._lock:
-                self._events.extend(events)
-                self._position = position
-        with self._lock:
-            self._position = position
+            position = entries[-1].position or position
+            self._extend(entries, position)
         self._wake_pages()
 
     def since(self, position: int, *, limit: int) -> list[LiveEvent] | None:
         """The next events after `position`; None when memory does not reach back that far: the database does."""
-        with self._lock:
-            if self._position is None:
-                return None
-            if position >= self._position:
-                return []
-            if not self._events or self._events[0]["position"] > position + 1:
-                return None
-            # Positions have no holes, so the distance is the index.
-            start = position + 1 - self._events[0]["position"]
-            return list(islice(self._events, start, start + limit))
+        return self._events.since(position, limit=limit)
+
+    async def news(self) -> None:
+        """Wait until the feed grows. Whoever has just found nothing, with no `await` in between, misses nothing."""
+        await self._bell.wait()
 
     def trouble(self) -> str:
         """Why news may be late, "" if it is not. Asks the database, once every few seconds for all pages."""
@@ -105,10 +105,21 @@ class Feed:
             return f"the relay is {late.total_seconds():.0f} s behind: is it up? ./swf-testbed status-local"
         return ""
 
+    def _extend(self, entries: list[JournalEntry], position: int) -> None:
+        for tail in self._tails:
+            tail.extend(entries, position)
+        self._position = position
+
     def _wake_pages(self) -> None:
-        layer = get_channel_layer()
-        if layer and self._loop and self._loop.is_running():
-            asyncio.run_coroutine_threadsafe(layer.group_send(GROUP, {"type": "live.news"}), self._loop)
+        if self._loop and self._loop.is_running():
+            self._loop.call_soon_threadsafe(self._ring)
+
+    def _ring(self) -> None:
+        """In the loop of the pages: wake them, and those that wait for news; who comes later waits for the next."""
+        bell, self._bell = self._bell, asyncio.Event()
+        bell.set()
+        if layer := get_channel_layer():
+            self._waking = asyncio.ensure_future(layer.group_send(GROUP, {"type": "live.news"}))
 
 
 feed = Feed()
