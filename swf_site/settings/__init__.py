@@ -123,10 +123,22 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "swf_site.api.errors.problem_response",
     "DEFAULT_PAGINATION_CLASS": "swf_site.api.pagination.Pages",
     "PAGE_SIZE": 100,
-    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_FILTER_BACKENDS": [
+        "swf_site.api.namespaces.WithinNamespace",
+        "django_filters.rest_framework.DjangoFilterBackend",
+    ],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "swf_site.api.authentication.ByToken",
+        "rest_framework.authentication.SessionAuthentication",
+        "rest_framework.authentication.BasicAuthentication",
+        "swf_site.api.authentication.Nobody",
+    ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticatedOrReadOnly"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
 }
+
+# Whether REST and streams show what there is to anybody who reaches the server, or only to users and holders of tokens.
+SWF_ANONYMOUS_READ = env.flag("SWF_ANONYMOUS_READ", default=True)
 
 # Each web process feeds its own layer from the journal: nothing to install, nothing lost over a restart.
 CHANNEL_LAYERS = {

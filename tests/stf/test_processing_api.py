@@ -210,8 +210,8 @@ def test_a_task_that_panda_does_not_know_cannot_be_commanded(staff: Client) -> N
     assert "not submitted yet" in answer.json()["detail"]
 
 
-@pytest.mark.parametrize("name", ["nobody", "stranger"])
-def test_only_staff_acts(client: Client, name: str) -> None:
+@pytest.mark.parametrize(("name", "refused"), [("nobody", 401), ("stranger", 403)])
+def test_only_staff_acts(client: Client, name: str, refused: int) -> None:
     run = an_active_run()
     if name == "stranger":
         client.force_login(User.objects.create_user("stranger"))
@@ -223,7 +223,8 @@ def test_only_staff_acts(client: Client, name: str) -> None:
         "brakes/on",
     )
 
-    assert {post(client, path, {"reason": "fun", "policy": "none"}).status_code for path in paths} == {403}
+    wish = {"reason": "fun", "policy": "none"}
+    assert {post(client, path, wish).status_code for path in paths} == {refused}
     assert not Brake.objects.exists()
     assert not ProcessingSite.objects.filter(is_down=True).exists()
     assert DecisionBox.objects.get().policy == "round-robin"
