@@ -10,7 +10,7 @@ import { adjust, everySecond, lasting } from "./clock.js";
 const SILENT_AFTER = 10_000;
 const RETRY_FIRST = 500;
 const RETRY_MOST = 8_000;
-const GIVE_UP = new Set([4400, 4404]);
+const GIVE_UP = new Set([4400, 4401, 4403, 4404]);
 
 /**
  * @param {string} path of the WebSocket, with a query or without

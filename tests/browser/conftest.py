@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
-import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any, TypeVar
-from urllib.error import URLError
 
 import pytest
-from django.conf import settings
 from django.db import connection
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from apps.agents.bus.relay import sequence
-from services.base import default_home
-from services.ports import port
+from tests.web import PATIENCE, Web
 
-PATIENCE = 20.0
 CONTRAST = (Path(__file__).parent / "contrast.js").read_text()
 FLAGS = [
     "--no-sandbox",
@@ -37,51 +28,6 @@ FLAGS = [
 T = TypeVar("T")
 
 expect.set_options(timeout=PATIENCE * 1000)
-
-
-class Web:
-    """The web process; it can be killed and started again at the same address."""
-
-    def __init__(self, log: Path) -> None:
-        self.port = port(default_home(), "web")
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._log = log
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Start and wait until it answers."""
-        database = connection.settings_dict
-        address = f"{database['HOST']}:{database['PORT']}/{database['NAME']}"
-        environment = os.environ | {
-            "DATABASE_URL": f"postgresql://{database['USER']}:{database['PASSWORD']}@{address}",
-            "DJANGO_SETTINGS_MODULE": os.environ["DJANGO_SETTINGS_MODULE"],
-        }
-        command = [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(self.port)]
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*command, "swf_site.asgi:application"],
-                cwd=settings.BASE_DIR,
-                env=environment,
-                stdout=log,
-                stderr=log,
-            )
-        deadline = monotonic() + PATIENCE
-        while not self._answers():
-            if monotonic() > deadline or self._process.poll() is not None:
-                raise RuntimeError(f"the web process does not answer: {self._log.read_text()}")
-            sleep(0.1)
-
-    def kill(self) -> None:
-        """End it without a word."""
-        if self._process:
-            self._process.kill()
-            self._process.wait()
-
-    def _answers(self) -> bool:
-        try:
-            return urllib.request.urlopen(f"{self.url}/healthz", timeout=1).status == 200
-        except (URLError, OSError):
-            return False
 
 
 @pytest.fixture

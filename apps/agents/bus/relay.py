@@ -23,9 +23,9 @@ from apps.runs.models import JournalCursor, JournalEntry
 from apps.runs.selectors import cursor_position, entries_after, newest_position
 
 from .. import services
+from .outgoing import message_of
 from .sending import Outgoing, Sender
 from .topology import ALSO_TO, ANYWHERE, EPICTOPIC, is_plain
-from .vocabulary import MESSAGES
 
 log = logging.getLogger(__name__)
 
@@ -108,25 +108,10 @@ def as_message(entry: JournalEntry) -> dict[str, Any] | None:
 
     An entry that does not make a valid message is a bug of its writer: it is parked, so that it holds up no other.
     """
-    model = MESSAGES.get(entry.kind)
-    if model is None or entry.heard:
+    if entry.heard:
         return None
-    run = entry.run
-    fields = entry.payload | {
-        "msg_type": entry.kind,
-        "msg_id": entry.msg_id,
-        "occurred_at": entry.occurred_at,
-        "timestamp": entry.occurred_at.isoformat(),
-        "correlation_id": entry.correlation_id,
-        "causation_id": entry.causation_id,
-        "stream_sequence": entry.stream_sequence,
-        "sender": entry.actor,
-        "namespace": entry.namespace.name if entry.namespace else "",
-        "run_id": str(run.run_number) if run else None,
-        "execution_id": run.execution.execution_id if run else None,
-    }
     try:
-        return model.model_validate(fields).model_dump(mode="json")
+        return message_of(entry)
     except ValidationError as error:
         log.error("journal entry %s (%s) makes no message: %s", entry.pk, entry.kind, error)
         services.park("relay", entry.payload | {"msg_type": entry.kind}, str(error), msg_id=entry.msg_id)

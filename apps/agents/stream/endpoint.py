@@ -1,0 +1,179 @@
+"""`GET /api/messages/stream/`: the journal as server-sent events, in the words of the bus.
+
+An ASGI application of its own and no view: Django would keep a thread for every request that has not ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from http import HTTPStatus
+from io import BytesIO
+from typing import Any
+
+from channels.db import database_sync_to_async
+from django.core.exceptions import DisallowedHost
+from django.core.handlers.asgi import ASGIRequest
+from django.db import Error as DatabaseError
+
+from apps.runs.live.feed import Feed
+from apps.runs.live.listen import database_away
+from apps.runs.selectors import newest_position
+
+from ..access import CHALLENGE, AccessRefused, NotAllowed, Reader, reader_of
+from .events import BadQuery, Wish, streamed, wish_of
+from .line import Line, Pace, Send
+
+# Whoever is further behind had better read the journal's pages, or begin anew.
+MOST_BEHIND = 100_000
+PACE = "swf.pace"
+_PROBLEM = b"application/problem+json"
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+
+
+class Refusal(Exception):
+    """The request is answered with an error instead of a stream."""
+
+    def __init__(self, status: HTTPStatus, detail: str, headers: Mapping[bytes, bytes] | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.headers = dict(headers or {})
+
+
+class MessageStream:
+    """The endpoint, fed by `feed`. One task per client; no thread, and no query as long as it keeps up."""
+
+    def __init__(self, *, feed: Feed) -> None:
+        self._feed = feed
+        self._tail = feed.attach(streamed)
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        self._feed.wake_on(asyncio.get_running_loop())
+        try:
+            reader, wish, position = await self._admit(scope)
+        except Refusal as refusal:
+            await _answer(send, refusal)
+            return
+        headers = [
+            (b"content-type", b"text/event-stream; charset=utf-8"),
+            (b"cache-control", b"no-store"),
+            # nginx would hold events back until it has enough of them.
+            (b"x-accel-buffering", b"no"),
+            (b"x-content-type-options", b"nosniff"),
+        ]
+        await send({"type": "http.response.start", "status": HTTPStatus.OK.value, "headers": headers})
+        pace: Pace | None = scope.get("extensions", {}).get(PACE)
+        line = Line(send, pace, feed=self._feed, tail=self._tail, reader=reader, wish=wish, position=position)
+        try:
+            await _until_gone(line, receive)
+        finally:
+            # Whatever has ended it, the client is told so and comes back.
+            if pace:
+                pace.end()
+            await send({"type": "http.response.body", "body": b""})
+
+    async def _admit(self, scope: dict[str, Any]) -> tuple[Reader, Wish, int]:
+        """Who asks, for what, and the position to go on from.
+
+        Raises:
+            Refusal: there is no stream for this request.
+        """
+        if scope["method"] != "GET":
+            raise Refusal(
+                HTTPStatus.METHOD_NOT_ALLOWED,
+                f"{scope['method']}: a stream is read, by GET",
+                {b"allow": b"GET"},
+            )
+        _check_host(scope)
+        try:
+            reader, newest = await database_sync_to_async(_look)(scope["headers"])
+            wish = _within(reader, _wish(scope))
+        except NotAllowed as error:
+            raise Refusal(HTTPStatus.FORBIDDEN, str(error)) from error
+        except AccessRefused as error:
+            challenge = {b"www-authenticate": CHALLENGE.encode()}
+            raise Refusal(HTTPStatus.UNAUTHORIZED, str(error), challenge) from error
+        except BadQuery as error:
+            raise Refusal(HTTPStatus.BAD_REQUEST, str(error)) from error
+        except DatabaseError as error:
+            raise Refusal(
+                HTTPStatus.SERVICE_UNAVAILABLE, database_away(error), {b"retry-after": b"2"}
+            ) from error
+        position = newest if wish.last_event_id is None else wish.last_event_id
+        _check_reach(position, newest)
+        return reader, wish, position
+
+
+def _look(headers: list[tuple[bytes, bytes]]) -> tuple[Reader, int]:
+    return reader_of(headers), newest_position()
+
+
+def _wish(scope: dict[str, Any]) -> Wish:
+    last_event_id = dict(scope["headers"]).get(b"last-event-id", b"").decode("latin1").strip()
+    return wish_of(scope["query_string"].decode("latin1"), last_event_id)
+
+
+def _within(reader: Reader, wish: Wish) -> Wish:
+    """The wish, kept to the namespace of the reader's token."""
+    if not reader.namespace:
+        return wish
+    if wish.namespace not in {"", reader.namespace}:
+        raise NotAllowed(f"this token is good for the namespace {reader.namespace} only")
+    return replace(wish, namespace=reader.namespace)
+
+
+def _check_host(scope: dict[str, Any]) -> None:
+    try:
+        ASGIRequest(scope, BytesIO()).get_host()
+    except DisallowedHost as error:
+        raise Refusal(HTTPStatus.BAD_REQUEST, "this server does not answer under that host name") from error
+
+
+def _check_reach(position: int, newest: int) -> None:
+    if position > newest:
+        raise Refusal(
+            HTTPStatus.GONE,
+            f"the journal ends at {newest}, before the event {position}: it is another one; "
+            "begin anew, without a last event id",
+        )
+    if newest - position > MOST_BEHIND:
+        raise Refusal(
+            HTTPStatus.GONE,
+            f"{newest - position} events have followed the event {position}, more than {MOST_BEHIND}: "
+            f"read them from /api/journal/?after={position}, or begin anew, without a last event id",
+        )
+
+
+async def _until_gone(line: Line, receive: Receive) -> None:
+    """Serve the line until it ends or the client leaves."""
+    serving = asyncio.create_task(line.run())
+    leaving = asyncio.create_task(_left(receive))
+    try:
+        await asyncio.wait({serving, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if serving.done():
+            serving.result()
+    finally:
+        serving.cancel()
+        leaving.cancel()
+        await asyncio.gather(serving, leaving, return_exceptions=True)
+
+
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _answer(send: Send, refusal: Refusal) -> None:
+    """The error as problem details, as all of REST answers."""
+    body = {
+        "type": "about:blank",
+        "title": refusal.status.phrase,
+        "status": refusal.status.value,
+        "detail": str(refusal),
+    }
+    headers = [(b"content-type", _PROBLEM), *refusal.headers.items()]
+    await send({"type": "http.response.start", "status": refusal.status.value, "headers": headers})
+    await send({"type": "http.response.body", "body": json.dumps(body).encode()})

@@ -1,0 +1,132 @@
+"""Journal entries as server-sent events, made once for all clients; and which of them a client wishes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs
+
+from pydantic import ValidationError
+
+from apps.runs.live.payloads import live_event
+from apps.runs.models import JournalEntry
+
+from ..bus.outgoing import message_of
+
+FILTERS = ("msg_types", "agents", "run_ids", "namespace")
+LAST_EVENT_ID = "last_event_id"
+
+
+class BadQuery(Exception):
+    """The query asks for something that there is not; the text says what there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """One entry: what filters look at, and the bytes that go out. `revoked` is the id of a token that it takes away."""
+
+    position: int
+    kind: str
+    agents: tuple[str, ...]
+    run_id: str
+    namespace: str
+    frame: bytes
+    revoked: int | None
+
+
+def streamed(entry: JournalEntry) -> Streamed:
+    """The entry, which must have its position, as the message it is on the bus, or else as pages are told of it."""
+    event = live_event(entry)
+    by = entry.payload.get("processed_by")
+    run_number = event["run_number"]
+    return Streamed(
+        position=event["position"],
+        kind=entry.kind,
+        agents=(entry.actor, by) if isinstance(by, str) else (entry.actor,),
+        run_id="" if run_number is None else str(run_number),
+        namespace=entry.namespace.name if entry.namespace else "",
+        frame=frame(entry.kind, _message(entry) or event, position=event["position"]),
+        revoked=entry.payload.get("token") if entry.kind == "token_revoked" else None,
+    )
+
+
+def frame(kind: str, data: Any, *, position: int) -> bytes:
+    """One event: its type, its data as JSON in one line, and the position to go on from."""
+    return f"event: {kind}\nid: {position}\ndata: {json.dumps(data)}\n\n".encode()
+
+
+def beat(waits_for: str, *, position: int) -> bytes:
+    """What shows that the line is up: a comment, with the reason why news may be late, and the position so far.
+
+    The id moves what a client goes on from, though its filters have let nothing through, and raises no event.
+    """
+    return f": {waits_for or 'heartbeat'}\nid: {position}\n\n".encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a client wishes to see: everything, or what is named. `last_event_id` is where it goes on from, None for now."""
+
+    msg_types: frozenset[str] = frozenset()
+    agents: frozenset[str] = frozenset()
+    run_ids: frozenset[str] = frozenset()
+    namespace: str = ""
+    last_event_id: int | None = None
+
+    def covers(self, event: Streamed) -> bool:
+        """Whether the event is to be sent: one of each kind of names that were given, and the namespace."""
+        return (
+            (not self.msg_types or event.kind in self.msg_types)
+            and (not self.agents or not self.agents.isdisjoint(event.agents))
+            and (not self.run_ids or event.run_id in self.run_ids)
+            and (not self.namespace or event.namespace == self.namespace)
+        )
+
+
+def wish_of(query: str, last_event_id: str = "") -> Wish:
+    """The wish that a query says; the header's `last_event_id` comes before that of the query, which a browser repeats.
+
+    Raises:
+        BadQuery: it names an unknown filter, or something that is no number.
+    """
+    named = parse_qs(query)
+    if unknown := set(named) - {*FILTERS, LAST_EVENT_ID}:
+        known = ", ".join([*FILTERS, LAST_EVENT_ID])
+        raise BadQuery(f"{', '.join(sorted(unknown))} is no filter of this stream; there are {known}")
+    words = {
+        name: [word.strip() for value in values for word in value.split(",")]
+        for name, values in named.items()
+    }
+    run_ids = _chosen(words, "run_ids")
+    if wrong := sorted(word for word in run_ids if not word.isdecimal()):
+        raise BadQuery(f"run_ids={wrong[0]!r} is no run number")
+    namespaces = _chosen(words, "namespace")
+    if len(namespaces) > 1:
+        raise BadQuery("namespace names more than one: a stream is of one, or of all")
+    return Wish(
+        msg_types=_chosen(words, "msg_types"),
+        agents=_chosen(words, "agents"),
+        run_ids=run_ids,
+        namespace="".join(namespaces),
+        last_event_id=_position(last_event_id or "".join(named.get(LAST_EVENT_ID, [])[:1])),
+    )
+
+
+def _chosen(words: dict[str, list[str]], name: str) -> frozenset[str]:
+    return frozenset(word for word in words.get(name, []) if word)
+
+
+def _position(text: str) -> int | None:
+    if not text:
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) <= 18):
+        raise BadQuery(f"{LAST_EVENT_ID}={text[:40]!r} is no id of an event of this stream")
+    return int(text)
+
+
+def _message(entry: JournalEntry) -> dict[str, Any] | None:
+    try:
+        return message_of(entry)
+    except ValidationError:
+        return None  # the relay parks it, with the reason
