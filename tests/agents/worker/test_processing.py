@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from apps.agents.worker import sources
 from apps.agents.worker.processing import SliceFailed, process
 from apps.stf.container.detectors import DETECTORS
 from apps.stf.container.reader import StfReader
+from services.storage import FASTMON, storage_root
+from services.xrootd.engine import PROGRAMS, XRootD
+from tests.engines import Engines
 
 from .process import a_slice
 
@@ -74,6 +78,19 @@ class TestSummary:
         monkeypatch.setattr(sources, "PAUSE_SECONDS", 0.1)
         pytest.importorskip("XRootD")
         assert "root://127.0.0.1:1//one.tf" in why("root://127.0.0.1:1//one.tf", 1, 2)
+
+    @pytest.mark.services
+    @pytest.mark.skipif(any(shutil.which(program) is None for program in PROGRAMS), reason="no XRootD here")
+    def test_is_the_same_over_xrootd(self, engines: Engines, tf_file: Path) -> None:
+        servers = engines.start("xrootd")
+        assert isinstance(servers, XRootD)
+        directory = storage_root(servers.home, FASTMON) / "1"
+        directory.mkdir(parents=True, exist_ok=True)
+        shutil.copy(tf_file, directory)
+        url = f"{servers.url(FASTMON)}1/{tf_file.name}"
+
+        assert found(url, 105, 107) == found(tf_file, 105, 107)
+        assert "one.tf" in why(f"{servers.url(FASTMON)}1/one.tf", 1, 2)
 
 
 def command(code: str) -> str:

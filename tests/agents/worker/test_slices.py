@@ -73,8 +73,9 @@ class TestWorker:
 
     def test_is_stopped_by_its_own_testbed_only(self, spoken: Spoken) -> None:
         worker = a_slice_worker(spoken)
-        for content in ({"worker_ids": []}, {"worker_ids": ["two"]}, {"worker_ids": "one"}):
-            worker.receive(a_message("stop_transformer", content=content), again=False)
+        others: tuple[object, ...] = ([], ["two"], "one")
+        for meant in others:
+            worker.receive(a_message("stop_transformer", content={"worker_ids": meant}), again=False)
         worker.receive(a_message("stop_transformer", namespace="elsewhere"), again=False)
         assert not worker.is_leaving
         worker.receive(a_message("stop_transformer", namespace=settings.SWF_NAMESPACE), again=False)
