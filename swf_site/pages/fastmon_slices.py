@@ -79,8 +79,7 @@ def slices_view(run: Run) -> SlicesView:
     return SlicesView(
         fast=fast,
         backlog=backlog(fast) if fast else None,
-        # Without such slices, all would be looked through for nothing.
-        reasons=slice_reasons(run, limit=REASONS_SHOWN) if fast and _has_unprocessed(fast) else [],
+        reasons=slice_reasons(run, limit=REASONS_SHOWN),
         slicing_reasons=slicing_reasons(run, limit=REASONS_SHOWN),
         workers=list(workers[:MOST_WORKERS]),
         per_sample=parameters.slices_per_sample,
@@ -113,10 +112,6 @@ def slices_content(view: SlicesView) -> dict[str, Any]:
         "samples_not_cut": [{"reason": reason, "count": count} for reason, count in view.slicing_reasons],
         "workers": [_worker(worker) for worker in view.workers],
     }
-
-
-def _has_unprocessed(fast: FastRun) -> bool:
-    return fast.slices_failed + fast.slices_skipped > 0
 
 
 def _worker(worker: Worker) -> dict[str, Any]:

@@ -198,6 +198,10 @@ class Migration(migrations.Migration):
             model_name='fastmonsample',
             index=models.Index(condition=models.Q(('slicing', 'waiting')), fields=['id'], name='sample_to_cut'),
         ),
+        migrations.AddIndex(
+            model_name='fastmonsample',
+            index=models.Index(condition=models.Q(('slicing', 'skipped')), fields=['run'], name='sample_not_cut'),
+        ),
         migrations.AddConstraint(
             model_name='fastmonsample',
             constraint=models.UniqueConstraint(fields=('run', 'sequence'), name='sample_sequence_unique'),
@@ -273,6 +277,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='tfslice',
             index=models.Index(condition=models.Q(('status', 'done')), fields=['completed_at'], name='slice_done_lately'),
+        ),
+        migrations.AddIndex(
+            model_name='tfslice',
+            index=models.Index(condition=models.Q(('status__in', ['failed', 'skipped'])), fields=['run'], name='slice_unprocessed'),
         ),
         migrations.AddConstraint(
             model_name='tfslice',

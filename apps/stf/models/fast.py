@@ -64,6 +64,7 @@ class FastMonSample(models.Model):
         indexes = [
             models.Index(fields=["id"], condition=Q(state="waiting"), name="sample_to_read"),
             models.Index(fields=["id"], condition=Q(slicing="waiting"), name="sample_to_cut"),
+            models.Index(fields=["run"], condition=Q(slicing="skipped"), name="sample_not_cut"),
         ]
 
     def __str__(self) -> str:
@@ -241,6 +242,9 @@ class TFSlice(models.Model):
             models.Index(fields=["lease_until"], condition=Q(status="claimed"), name="slice_leased"),
             models.Index(fields=["run", "id"], name="slice_of_run"),
             models.Index(fields=["completed_at"], condition=Q(status="done"), name="slice_done_lately"),
+            models.Index(
+                fields=["run"], condition=Q(status__in=["failed", "skipped"]), name="slice_unprocessed"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -23,7 +23,6 @@ from .archiving import (
 from .counts import SiteCounts, StageCounts, counts_of_runs, site_counts, stage_counts
 from .fastmon import (
     FastMonSummary,
-    LastReason,
     fastmon_summary,
     files_to_remove,
     is_stale,
@@ -58,6 +57,7 @@ from .processing import (
 )
 from .reasons import Unprocessed, unprocessed, why_unprocessed
 from .run_histograms import StripPoint, run_histograms, strip_chart
+from .sample_sums import LastReason
 from .slices import (
     Backlog,
     SliceReason,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import connection
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from apps.runs.models import Run
@@ -15,20 +15,10 @@ from apps.runs.models import Run
 from ..choices import SampleState, SliceState, Slicing, TfFileStatus
 from ..fast_parameters import fastmon_parameters
 from ..models import FastMonFile, FastMonSample, HistogramWindow, TFSlice
+from .sample_sums import LastReason, sample_sums
 
 # Of so many samples, the latest, pages show how long they took.
 LATENCY_SAMPLES = 1000
-LAST_REASONS = 5
-
-
-@dataclass(frozen=True)
-class LastReason:
-    """Why a sample was skipped or failed, and when that was decided."""
-
-    sequence: int
-    state: SampleState
-    reason: str
-    decided_at: datetime
 
 
 @dataclass(frozen=True)
@@ -97,49 +87,27 @@ def window_list(run: Run) -> QuerySet[HistogramWindow]:
 
 
 def fastmon_summary(run: Run) -> FastMonSummary:
-    """What fast monitoring has made of a run; a fixed number of queries."""
-    samples = FastMonSample.objects.filter(run=run)
-    states = dict(samples.order_by().values_list("state").annotate(Count("pk")))
-    sums = samples.aggregate(
-        tfs=Sum("tf_count", default=0),
-        hits=Sum("hits", default=0),
-        read=Sum("bytes_read", default=0),
-        requests=Sum("requests", default=0),
-        sizes=Sum("stf__size_bytes", filter=Q(state=SampleState.SAMPLED), default=0),
-    )
+    """What fast monitoring has made of a run; a fixed number of queries, which cost no more in a long run."""
+    sums = sample_sums(run)
     p50, p95 = _latencies(run)
     return FastMonSummary(
-        by_state={state: states.get(state, 0) for state in SampleState},
-        tfs=sums["tfs"],
-        hits=sums["hits"],
-        files=FastMonFile.objects.filter(sample__run=run).count(),
-        corrupt_tfs=_corrupt_tfs(samples),
-        bytes_read=sums["read"],
-        bytes_of_stfs=sums["sizes"],
-        requests=sums["requests"],
+        by_state={state: sums.by_state[state] for state in SampleState},
+        tfs=sums.tfs,
+        hits=sums.hits,
+        files=sums.files,
+        corrupt_tfs=sums.corrupt_tfs,
+        bytes_read=sums.bytes_read,
+        bytes_of_stfs=sums.bytes_of_stfs,
+        requests=sums.requests,
         latency_p50=p50,
         latency_p95=p95,
-        last_reasons=_last_reasons(samples),
+        last_reasons=list(sums.last_reasons),
     )
 
 
 def _stale_before(run: Run) -> datetime:
     """STFs that were closed before are not read any more."""
     return timezone.now() - timedelta(seconds=fastmon_parameters(run).max_age_seconds)
-
-
-def _corrupt_tfs(samples: QuerySet[FastMonSample]) -> int:
-    return sum(len(tfs) for tfs in samples.exclude(corrupt_tfs=[]).values_list("corrupt_tfs", flat=True))
-
-
-def _last_reasons(samples: QuerySet[FastMonSample]) -> list[LastReason]:
-    lost = samples.filter(state__in=[SampleState.SKIPPED, SampleState.FAILED]).order_by("-pk")
-    rows = lost.values_list("sequence", "state", "reason", "decided_at")[:LAST_REASONS]
-    return [
-        LastReason(sequence, SampleState(state), reason, decided_at)
-        for sequence, state, reason, decided_at in rows
-        if decided_at
-    ]
 
 
 def _latencies(run: Run) -> Sequence[float | None]:
