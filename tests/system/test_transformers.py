@@ -11,6 +11,7 @@ import pytest
 from services.bus import Bus
 from services.registry import engine
 
+from .plain_client import PlainClient
 from .testbed import Testbed, wait_until
 from .transformer import Transformer
 
@@ -31,8 +32,9 @@ SAMPLED = {
 }
 
 
-def start_run(testbed: Testbed) -> int:
-    settings = [word for name, value in SAMPLED.items() for word in ("--set", f"{name}={json.dumps(value)}")]
+def start_run(testbed: Testbed, **changes: str) -> int:
+    sampled = {**SAMPLED, **{f"fastproc.{name}": value for name, value in changes.items()}}
+    settings = [word for name, value in sampled.items() for word in ("--set", f"{name}={json.dumps(value)}")]
     return testbed.start_run("--workflow", "fast", "--stf-count", str(STFS), *settings)
 
 
@@ -83,3 +85,25 @@ def test_they_process_each_slice_of_a_run_once_and_hear_its_end(
     for each in transformers:
         assert each.stopped.wait(60), "stop_transformer was not heard"
     assert testbed.rows("SELECT count(*) FROM agents_deadletter") == [(0,)]
+
+
+def test_whoever_starts_transformers_hears_of_a_run_and_its_end(testbed: Testbed) -> None:
+    client = PlainClient(engine("activemq", testbed.home).environment())
+    client.subscribe("/topic/panda.workers")
+    run = start_run(testbed, workers="local")
+    came = wait_until(
+        lambda: len(client.came("/topic/panda.workers")) >= 2 and client.came("/topic/panda.workers"),
+        seconds=60,
+        what="two messages",
+    )
+    assert [(one["msg_type"], one["run_id"]) for one in came] == [
+        ("run_imminent_worker", str(run)),
+        ("end_run", str(run)),
+    ]
+    assert came[0]["content"]["target_worker_count"] == 2
+    wait_until(
+        lambda: counts(testbed, run) == {"done": STFS * SLICES_EACH},
+        seconds=60,
+        what="our own workers process the slices",
+    )
+    client.close()
