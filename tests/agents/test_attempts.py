@@ -10,7 +10,8 @@ import pytest
 from django.db import connection
 
 from apps.agents.bus.agent import AgentSpec
-from apps.agents.bus.receive import receive
+from apps.agents.bus.fast_schemas import WorkerHeartbeat
+from apps.agents.bus.receive import Delivery, receive, receive_batch
 from apps.agents.bus.schemas import PauseWorkflow
 from apps.agents.models import DeadLetter, InboundMessage
 from apps.runs.errors import RetryableError
@@ -116,3 +117,26 @@ def test_a_message_whose_needs_are_away_goes_back_and_is_handled_later() -> None
     receive(an_agent(handler), body, delivery_id=DELIVERY)
 
     assert InboundMessage.objects.get().outcome == "done"
+
+
+@pytest.mark.parametrize("copies", [1, 3])
+def test_of_messages_that_may_be_handled_twice_no_record_is_kept(copies: int) -> None:
+    handled: list[str] = []
+    agent = AgentSpec(
+        "odd",
+        "TEST",
+        "for tests",
+        handlers={
+            WorkerHeartbeat: lambda message: handled.append(message.worker_id),
+            PauseWorkflow: lambda message: handled.append("pause"),
+        },
+        loops=(),
+        passing=frozenset({WorkerHeartbeat}),
+    )
+    beats = [a_message("worker_heartbeat") for _ in range(copies)]
+    pause = a_message("pause_workflow")
+    receive_batch(agent, [Delivery(body, UUID(body["msg_id"])) for body in (*beats, pause)])
+    receive_batch(agent, [Delivery(beats[0], UUID(beats[0]["msg_id"]))])
+
+    assert handled == ["worker-1"] * copies + ["pause", "worker-1"]
+    assert [kept.msg_type for kept in InboundMessage.objects.all()] == ["pause_workflow"]

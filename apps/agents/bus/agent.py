@@ -42,7 +42,8 @@ class AgentSpec:
     `bulk_handlers` take several messages that came in a row, to the same effect as their handlers one after the other.
     `wakes` names the loop that a handled message gives work to. With `takes_commands` it also reads the queues in which
     other systems put commands, with `takes_results` the one of what workers and transformers say of slices. `counters` are
-    figures of its own for the heartbeat.
+    figures of its own for the heartbeat. Of messages in `passing` no record is kept once they are handled: being handled
+    again changes nothing.
     """
 
     name: str
@@ -55,6 +56,7 @@ class AgentSpec:
     takes_results: bool = False
     bulk_handlers: Mapping[type[Message], BulkHandler] = field(default_factory=dict)
     counters: Callable[[], dict[str, int]] = dict
+    passing: frozenset[type[Message]] = frozenset()
 
     @property
     def msg_types(self) -> list[str]:

@@ -129,5 +129,6 @@ class StopTransformer(Message):
     meaning = "Workers that run for this run, or are named, finish their slice and leave."
     msg_type: Literal["stop_transformer"] = "stop_transformer"
     content: dict[str, Any] = Field(
-        default_factory=dict, description="requested_at; worker_ids of those meant, maybe none; all without it"
+        default_factory=dict,
+        description="requested_at; worker_ids of those meant, maybe none; all without it",
     )

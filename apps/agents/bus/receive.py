@@ -159,7 +159,6 @@ def _handled_together(agent: AgentSpec, messages: Sequence[Message]) -> bool:
 
 def _handle(agent: AgentSpec, messages: Sequence[Message]) -> None:
     """Run the handlers, each on its message's account, and finish the messages."""
-    ids = [message.msg_id for message in messages]
     own = in_journal(message.msg_id for message in messages if not message.was_named)
     for kind, in_a_row in groupby(messages, key=type):
         alike = list(in_a_row)
@@ -170,7 +169,8 @@ def _handle(agent: AgentSpec, messages: Sequence[Message]) -> None:
         for message, cause in zip(alike, causes, strict=True):
             with journal.because_of(cause):
                 message.answer = agent.handlers[kind](message) or {}
-    services.finish(agent.name, *ids)
+    services.finish(agent.name, *(one.msg_id for one in messages if type(one) not in agent.passing))
+    services.forget(agent.name, *(one.msg_id for one in messages if type(one) in agent.passing))
 
 
 def _cause(agent: AgentSpec, message: Message, *, is_own: bool) -> journal.Cause:

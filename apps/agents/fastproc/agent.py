@@ -40,4 +40,6 @@ AGENT = AgentSpec(
     ),
     takes_results=True,
     counters=handlers.counters,
+    # One a second from every worker.
+    passing=frozenset({fast_schemas.WorkerHeartbeat}),
 )

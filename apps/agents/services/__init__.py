@@ -2,7 +2,17 @@
 
 from .dead_letters import discard, finish_replay, request_replay
 from .heartbeat import agent_exited, beat
-from .inbox import MAX_ATTEMPTS, Attempt, begin, begin_fresh, finish, note_failure, park, parked_reason
+from .inbox import (
+    MAX_ATTEMPTS,
+    Attempt,
+    begin,
+    begin_fresh,
+    finish,
+    forget,
+    note_failure,
+    park,
+    parked_reason,
+)
 from .incidents import Trouble, acknowledge, clear, open_incidents
 from .tokens import IssuedToken, TokenRefused, authenticate_token, issue_token, revoke_tokens
 
@@ -22,6 +32,7 @@ __all__ = [
     "discard",
     "finish",
     "finish_replay",
+    "forget",
     "issue_token",
     "note_failure",
     "open_incidents",

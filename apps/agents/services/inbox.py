@@ -89,6 +89,8 @@ def note_failure(agent: str, msg_id: UUID, reason: str) -> None:
 
 def finish(agent: str, *msg_ids: UUID, outcome: MessageOutcome = MessageOutcome.DONE) -> None:
     """The handlers of these messages are through. Belongs into their transaction."""
+    if not msg_ids:
+        return
     table = InboundMessage._meta.db_table
     with connection.cursor() as cursor:
         cursor.execute(
@@ -96,6 +98,12 @@ def finish(agent: str, *msg_ids: UUID, outcome: MessageOutcome = MessageOutcome.
             "WHERE agent = %s AND msg_id = ANY(%s)",
             [outcome, timezone.now(), agent, list(msg_ids)],
         )
+
+
+def forget(agent: str, *msg_ids: UUID) -> None:
+    """As `finish`, of messages that may be handled twice and are too many to be kept."""
+    if msg_ids:
+        InboundMessage.objects.filter(agent=agent, msg_id__in=msg_ids).delete()
 
 
 @transaction.atomic
