@@ -6,7 +6,7 @@ from django.contrib import admin
 
 from apps.runs.admin import ReadOnlyAdmin
 
-from .models import FastMonFile, FastMonSample, FastRun, HistogramWindow, TFSlice, Worker
+from .models import FastMonFile, FastMonSample, FastRun, HistogramWindow, TFSlice, Worker, WorkerTask
 
 
 @admin.register(FastRun)
@@ -110,3 +110,12 @@ class WorkerAdmin(ReadOnlyAdmin):
     list_filter = ["status"]
     list_select_related = ["current_slice__fastmon_file"]
     search_fields = ["=worker_id", "location", "=panda_id"]
+
+
+@admin.register(WorkerTask)
+class WorkerTaskAdmin(ReadOnlyAdmin):
+    list_display = ["task_name", "run", "site", "jobs", "open_jobs", "jedi_task_id", "ended_at", "reason"]
+    list_filter = ["site"]
+    list_select_related = ["run"]
+    search_fields = ["=run__run_number", "=jedi_task_id", "task_name"]
+    ordering = ["-pk"]

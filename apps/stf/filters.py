@@ -34,6 +34,7 @@ from .models import (
     StfProcessing,
     TFSlice,
     Worker,
+    WorkerTask,
 )
 
 
@@ -187,6 +188,17 @@ class TFSliceFilter(filters.FilterSet):
             "status",
             "assigned_worker",
         ]
+
+
+class WorkerTaskFilter(filters.FilterSet):
+    """`open` says whether jobs of it may still come or are at work."""
+
+    run_number = filters.NumberFilter(field_name="run__run_number")
+    open = filters.BooleanFilter(field_name="ended_at", lookup_expr="isnull")
+
+    class Meta:
+        model = WorkerTask
+        fields = ["run_number", "site", "jedi_task_id", "open"]
 
 
 class WorkerFilter(filters.FilterSet):

@@ -25,6 +25,7 @@ from apps.stf.models import (
     StfFile,
     StfProcessing,
     TFSlice,
+    WorkerTask,
 )
 
 # How to come from a row to its namespace. Rows of other models have none.
@@ -43,6 +44,7 @@ PATHS: dict[type[Model], str] = {
     FastMonSample: "run__namespace",
     FastMonFile: "sample__run__namespace",
     TFSlice: "run__namespace",
+    WorkerTask: "run__namespace",
     Incident: "run__namespace",
 }
 

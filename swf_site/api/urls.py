@@ -30,6 +30,7 @@ router.register("fastmon-samples", fast.FastMonSampleViewSet, basename="fastmon-
 router.register("fastmon-files", fast.FastMonFileViewSet, basename="fastmon-file")
 router.register("tf-slices", fast.TFSliceViewSet, basename="tf-slice")
 router.register("workers", fast.WorkerViewSet, basename="worker")
+router.register("worker-tasks", fast.WorkerTaskViewSet, basename="worker-task")
 router.register("systemagents", agents.SystemAgentViewSet, basename="systemagent")
 router.register("incidents", agents.IncidentViewSet, basename="incident")
 router.register("dead-letters", agents.DeadLetterViewSet, basename="dead-letter")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
-from ..models import FastMonFile, FastMonSample, TFSlice, Worker
+from ..models import FastMonFile, FastMonSample, TFSlice, Worker, WorkerTask
 
 
 class FastMonSampleSerializer(serializers.ModelSerializer[FastMonSample]):
@@ -114,4 +114,27 @@ class WorkerSerializer(serializers.ModelSerializer[Worker]):
             "last_heartbeat",
             "ended_at",
             "end_reason",
+        ]
+
+
+class WorkerTaskSerializer(serializers.ModelSerializer[WorkerTask]):
+    """`jedi_task_id` is null until PanDA has taken the task."""
+
+    run_number = serializers.IntegerField(source="run.run_number")
+
+    class Meta:
+        model = WorkerTask
+        fields = [
+            "id",
+            "run_number",
+            "task_name",
+            "site",
+            "jobs",
+            "open_jobs",
+            "jedi_task_id",
+            "reason",
+            "created_at",
+            "submitting_at",
+            "submitted_at",
+            "ended_at",
         ]

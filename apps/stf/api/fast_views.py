@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from rest_framework.viewsets import ReadOnlyModelViewSet
 
-from ..filters import FastMonFileFilter, FastMonSampleFilter, TFSliceFilter, WorkerFilter
-from ..models import FastMonFile, FastMonSample, TFSlice, Worker
-from ..selectors.fast_lists import sample_list, slice_list, tf_file_list, worker_list
+from ..filters import FastMonFileFilter, FastMonSampleFilter, TFSliceFilter, WorkerFilter, WorkerTaskFilter
+from ..models import FastMonFile, FastMonSample, TFSlice, Worker, WorkerTask
+from ..selectors.fast_lists import sample_list, slice_list, tf_file_list, worker_list, worker_task_list
 from .fast_serializers import (
     FastMonFileSerializer,
     FastMonSampleSerializer,
     TFSliceSerializer,
     WorkerSerializer,
+    WorkerTaskSerializer,
 )
 
 
@@ -51,3 +52,12 @@ class WorkerViewSet(ReadOnlyModelViewSet[Worker]):
     filterset_class = WorkerFilter
     lookup_field = "worker_id"
     lookup_value_regex = "[^/]+"
+
+
+class WorkerTaskViewSet(ReadOnlyModelViewSet[WorkerTask]):
+    """PanDA tasks whose jobs are workers of slices, newest first."""
+
+    queryset = worker_task_list()
+    serializer_class = WorkerTaskSerializer
+    filterset_class = WorkerTaskFilter
+    lookup_value_regex = r"\d+"

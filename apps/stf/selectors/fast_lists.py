@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db.models import QuerySet
 
-from ..models import FastMonFile, FastMonSample, TFSlice, Worker
+from ..models import FastMonFile, FastMonSample, TFSlice, Worker, WorkerTask
 
 
 def sample_list() -> QuerySet[FastMonSample]:
@@ -20,6 +20,11 @@ def tf_file_list() -> QuerySet[FastMonFile]:
 def slice_list() -> QuerySet[TFSlice]:
     """All slices with their TF file, STF and run, newest first."""
     return TFSlice.objects.select_related("fastmon_file__sample__stf", "run").order_by("-pk")
+
+
+def worker_task_list() -> QuerySet[WorkerTask]:
+    """All tasks whose jobs are workers, newest first."""
+    return WorkerTask.objects.select_related("run").order_by("-pk")
 
 
 def worker_list() -> QuerySet[Worker]:
