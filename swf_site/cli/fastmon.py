@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import importlib
 import json
 import threading
 import time
@@ -19,6 +18,7 @@ from rich.live import Live
 
 from swf_site.cli.errors import CommandError
 from swf_site.cli.fastmon_display import Figures, shown
+from swf_site.cli.stream import DISCONNECTED, StreamRefused, events
 
 TIMEOUT_SECONDS = 10.0
 # Asked again so soon while the stream of events tells nothing, and at most so often while it does.
@@ -123,15 +123,14 @@ class Wakes:
 
     def _listen(self) -> None:
         try:
-            stream = importlib.import_module("swf_site.cli.stream")
-            for event in stream.events(self._client.url, self._client.token, run=self._run_number):
-                if event.type == stream.DISCONNECTED:
+            for event in events(self._client.url, self._client.token, run=self._run_number):
+                if event.type == DISCONNECTED:
                     self._listens.clear()
                 else:
                     self._listens.set()
                     self._news.set()
-        except Exception:  # noqa: BLE001 - it is then asked each second, which needs no stream
-            self._listens.clear()
+        except StreamRefused:
+            self._listens.clear()  # it is then asked each second, which needs no stream
 
 
 def print_once(out: Console, client: Client, run_number: int | None, *, as_json: bool) -> None:

@@ -163,9 +163,7 @@ def test_an_event_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
         yield SimpleNamespace(type="tf_file_registered")
         threading.Event().wait()
 
-    monkeypatch.setitem(
-        sys.modules, "swf_site.cli.stream", SimpleNamespace(events=events, DISCONNECTED="disconnected")
-    )
+    monkeypatch.setattr("swf_site.cli.fastmon.events", events)
     wakes = Wakes(Client("http://127.0.0.1:9"), 1)
     wakes.start()
     wakes.wait()
