@@ -8,6 +8,7 @@ from importlib import import_module
 BENCHMARKS = {
     "pipeline": "STF/s and latency per stage, from the exit buffer to verified copies at both sites",
     "bus": "tasks/s and latency on ActiveMQ, RabbitMQ and PostgreSQL; plain messages into the data agent",
+    "fastpath": "s from a closed STF to its histogram on the page; slices while workers are killed",
 }
 
 USAGE = "usage: python -m benchmarks NAME [options]   (python -m benchmarks NAME --help)\n\n" + "\n".join(

@@ -16,6 +16,7 @@ from services.bus import Bus
 from services.registry import engine
 from tests.agents.foreign_daq import ForeignDaq
 
+from .fast_path import assert_fast_path_adds_up
 from .testbed import Testbed, wait_until
 
 pytestmark = [
@@ -28,7 +29,7 @@ log = logging.getLogger(__name__)
 
 SEED = 20261122
 KILLS = 30
-VICTIMS = ("activemq", "data", "daqsim", "processing", "relay")
+VICTIMS = ("activemq", "data", "daqsim", "processing", "fastmon", "fastproc", "relay")
 # Beside the run of our own: as many messages of another DAQ, each of which is a task of the data agent.
 STFS, FOREIGN_STFS, FOREIGN_RUN = 200, 2000, 500_000
 OUTAGE_SECONDS = 20
@@ -129,6 +130,7 @@ def test_nothing_is_lost_or_doubled_whatever_is_killed(testbed: Testbed) -> None
     )
     assert heard == [(FOREIGN_STFS, FOREIGN_STFS)]
     assert testbed.rows("SELECT agent, reason FROM agents_deadletter") == []
+    assert_fast_path_adds_up(testbed, run)
     log.warning(
         "%d kills %s: %d + %d STFs, 0 lost, 0 doubled", sum(kills.values()), kills, STFS, FOREIGN_STFS
     )
@@ -142,7 +144,7 @@ def test_a_broker_that_stays_away_is_named_and_loses_nothing(testbed: Testbed) -
     waiting = "SELECT count(*) FROM agents_systemagent WHERE status = 'WARNING' AND description LIKE %s"
     wait_until(
         lambda: (
-            _count(testbed, waiting, "bus: no connection to stomp://%") == 3
+            _count(testbed, waiting, "bus: no connection to stomp://%") == 5
             and _count(testbed, waiting, "publish: the broker does not take messages%") == 1
         ),
         seconds=40,
@@ -155,7 +157,7 @@ def test_a_broker_that_stays_away_is_named_and_loses_nothing(testbed: Testbed) -
     behind = "SELECT max(position) - (SELECT position FROM runs_journalcursor WHERE follower = 'bus') FROM runs_journalentry"
     wait_until(lambda: _count(testbed, behind) == 0, seconds=30, what="the backlog has gone out")
     wait_until(
-        lambda: _count(testbed, "SELECT count(*) FROM agents_systemagent WHERE status = 'OK'") == 4,
+        lambda: _count(testbed, "SELECT count(*) FROM agents_systemagent WHERE status = 'OK'") == 6,
         seconds=30,
         what="nobody waits any more",
     )

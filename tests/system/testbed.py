@@ -67,9 +67,10 @@ class Testbed:
         return int(json.loads(done.stdout.splitlines()[-1])["run_number"])
 
     def rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        """Rows of the testbed's database, over a connection of this test's own."""
+        """Rows of the testbed's database, over a connection of this test's own; parameters in order, or one of names."""
         with psycopg.connect(self._database_url) as connection:
-            return connection.execute(query, parameters).fetchall()
+            named = parameters[0] if parameters and isinstance(parameters[0], dict) else parameters
+            return connection.execute(query, named).fetchall()
 
     def try_rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """As `rows`, but nothing while the database is away."""
