@@ -14,13 +14,12 @@ from rich.table import Table
 
 from benchmarks.fastpath import big, latency, slices
 from benchmarks.fastpath.big import BigStf
-from benchmarks.fastpath.latency import Latency
+from benchmarks.fastpath.latency import REAL_RATE, Latency
 from benchmarks.fastpath.slices import Slices
 from benchmarks.fastpath.testbed import running_testbed
 from services.base import default_home
 from services.xrootd.engine import XRootD
 
-NOMINAL_RATE = 1.67
 TRANSFERS = {"file": "posix", "xrootd": "xrootd"}
 
 
@@ -33,8 +32,8 @@ class Size:
     sliced_stfs: int
 
 
-NORMAL = Size({NOMINAL_RATE: 60, 10.0: 200}, big.STF_BYTES, 1000)
-QUICK = Size({NOMINAL_RATE: 10}, 50_000_000, 40)
+NORMAL = Size({REAL_RATE: 60, 10.0: 200}, big.STF_BYTES, 1000)
+QUICK = Size({REAL_RATE: 10}, 50_000_000, 40)
 STF_BYTES = 2_000_000
 
 
@@ -98,7 +97,7 @@ def _shown(value: object) -> str:
 
 def _result(latencies: Sequence[Latency], bigs: Sequence[BigStf], sliced: Sequence[Slices]) -> dict[str, Any]:
     """`nominal` is the real rate, as the testbed reads where it is installed: by XRootD, else by file."""
-    at_rate = [one for one in latencies if one.offered_rate == NOMINAL_RATE]
+    at_rate = [one for one in latencies if one.offered_rate == REAL_RATE]
     return {
         "nominal": asdict(at_rate[-1]),
         "latencies": [asdict(one) for one in latencies],
