@@ -19,6 +19,8 @@ class AgentStatus(models.TextChoices):
     OK = "OK", "OK"
     WARNING = "WARNING", "Waiting"
     ERROR = "ERROR", "Error"
+    UNKNOWN = "UNKNOWN", "Unknown"
+    EXITED = "EXITED", "Exited"
 
 
 class MessageOutcome(models.TextChoices):
@@ -81,3 +83,10 @@ class DaqCommand(models.TextChoices):
     PAUSE = "pause", "Pause"
     STOP = "stop", "Stop"
     ABORT = "abort", "Abort"
+
+
+class Delivery(models.TextChoices):
+    """How a subscriber is sent its messages."""
+
+    ACTIVEMQ = "activemq", "ActiveMQ"
+    SSE = "sse", "Server-sent events"

@@ -1,18 +1,21 @@
-"""What agents, dead letters and incidents can be searched by: the same words in page addresses and over REST."""
+"""What agents and what they leave behind can be searched by: the same words in page addresses and over REST."""
 
 from __future__ import annotations
 
+import logging
+
 from django.db.models import Q, QuerySet
 from django_filters import rest_framework as filters
+from rest_framework.exceptions import ValidationError
 
 from .choices import IncidentState, LetterState
-from .models import DeadLetter, Incident, SystemAgent
+from .models import AppLog, DeadLetter, Incident, Subscriber, SystemAgent
 
 
 class SystemAgentFilter(filters.FilterSet):
     class Meta:
         model = SystemAgent
-        fields = ["agent_type", "operational_state", "status"]
+        fields = ["agent_type", "operational_state", "status", "namespace", "instance_name"]
 
 
 class DeadLetterFilter(filters.FilterSet):
@@ -44,3 +47,42 @@ class IncidentFilter(filters.FilterSet):
 
     def containing(self, incidents: QuerySet[Incident], name: str, text: str) -> QuerySet[Incident]:
         return incidents.filter(Q(subject__icontains=text) | Q(reason__icontains=text))
+
+
+class LogFilter(filters.FilterSet):
+    """`level` is the lowest level, as a name or a number; times are those of logging."""
+
+    level = filters.CharFilter(method="from_level")
+    run = filters.NumberFilter(field_name="run_number")
+    after = filters.IsoDateTimeFilter(field_name="timestamp", lookup_expr="gte")
+    before = filters.IsoDateTimeFilter(field_name="timestamp", lookup_expr="lt")
+    search = filters.CharFilter(field_name="message", lookup_expr="icontains")
+
+    class Meta:
+        model = AppLog
+        fields = [
+            "app_name",
+            "instance_name",
+            "level",
+            "levelname",
+            "run",
+            "run_number",
+            "after",
+            "before",
+            "search",
+        ]
+
+    def from_level(self, logs: QuerySet[AppLog], name: str, text: str) -> QuerySet[AppLog]:
+        levels = logging.getLevelNamesMapping()
+        level = int(text) if text.isdecimal() else levels.get(text.upper())
+        if level is None:
+            raise ValidationError(
+                {"level": [f"{text!r} is no level; there are {', '.join(levels)}, or a number"]}
+            )
+        return logs.filter(level__gte=level)
+
+
+class SubscriberFilter(filters.FilterSet):
+    class Meta:
+        model = Subscriber
+        fields = ["subscriber_name", "is_active", "delivery_type"]

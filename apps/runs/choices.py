@@ -65,3 +65,38 @@ LIFECYCLE_OF_MESSAGE: dict[str, RunLifecycle] = {
     "resume_run": RunLifecycle.RUNNING,
     "end_run": RunLifecycle.ENDED,
 }
+
+
+class ExecutionStatus(models.TextChoices):
+    """What the runner of another system says of its execution. Owner: that runner."""
+
+    PENDING = "pending", "Pending"
+    RUNNING = "running", "Running"
+    COMPLETED = "completed", "Completed"
+    FAILED = "failed", "Failed"
+    TERMINATED = "terminated", "Terminated"
+
+
+EXECUTION_MOVES: dict[ExecutionStatus, frozenset[ExecutionStatus]] = {
+    ExecutionStatus.PENDING: frozenset(
+        {ExecutionStatus.RUNNING, ExecutionStatus.FAILED, ExecutionStatus.TERMINATED}
+    ),
+    ExecutionStatus.RUNNING: frozenset(
+        {ExecutionStatus.COMPLETED, ExecutionStatus.FAILED, ExecutionStatus.TERMINATED}
+    ),
+    ExecutionStatus.COMPLETED: frozenset(),
+    ExecutionStatus.FAILED: frozenset(),
+    ExecutionStatus.TERMINATED: frozenset(),
+}
+
+# What the lifecycle of a run is in those words.
+STATUS_OF_LIFECYCLE: dict[RunLifecycle, ExecutionStatus] = {
+    RunLifecycle.REQUESTED: ExecutionStatus.PENDING,
+    RunLifecycle.IMMINENT: ExecutionStatus.RUNNING,
+    RunLifecycle.RUNNING: ExecutionStatus.RUNNING,
+    RunLifecycle.PAUSED: ExecutionStatus.RUNNING,
+    RunLifecycle.ENDED: ExecutionStatus.RUNNING,
+    RunLifecycle.CLOSED: ExecutionStatus.COMPLETED,
+    RunLifecycle.INCOMPLETE: ExecutionStatus.FAILED,
+    RunLifecycle.ABORTED: ExecutionStatus.TERMINATED,
+}

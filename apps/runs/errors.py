@@ -15,5 +15,14 @@ class TransitionRefused(DomainError):
     """A state cannot be left for the one that was asked."""
 
 
+class FieldRefused(DomainError):
+    """What is there already does not allow the value of this field of a request."""
+
+    def __init__(self, field: str, why: str) -> None:
+        super().__init__(f"{field}: {why}")
+        self.field = field
+        self.why = why
+
+
 class RetryableError(Exception):
     """Something outside is away or busy: the same work will succeed later. The text is the reason shown to people."""

@@ -9,7 +9,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
-from .choices import RunLifecycle
+from .choices import ExecutionStatus, RunLifecycle
 from .core_states import LEGAL_PAIRS, CoreState, CoreSubstate
 
 FIRST_RUN_NUMBER = 100010
@@ -45,6 +45,9 @@ class WorkflowDefinition(models.Model):
 
     workflow_name = models.CharField(max_length=100)
     version = models.PositiveIntegerField()
+    declared_version = models.CharField(
+        max_length=50, blank=True, help_text="As somebody else calls it, who declared it over REST"
+    )
     workflow_type = models.CharField(max_length=50, default="simulation")
     definition = models.TextField(help_text="The TOML as it was read")
     content_hash = models.CharField(max_length=64, help_text="SHA-256 of name and fully expanded parameters")
@@ -59,6 +62,11 @@ class WorkflowDefinition(models.Model):
             models.UniqueConstraint(
                 fields=["workflow_name", "content_hash"], name="definition_content_unique"
             ),
+            models.UniqueConstraint(
+                fields=["workflow_name", "declared_version"],
+                condition=~Q(declared_version=""),
+                name="definition_declared_version_unique",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -68,7 +76,8 @@ class WorkflowDefinition(models.Model):
 class WorkflowExecution(models.Model):
     """One use of a definition, with every parameter as it was in force and the code that ran it.
 
-    Its state is its run's lifecycle: it has no second one.
+    Its state is its run's lifecycle: it has no second one. One that the runner of another system declared over REST has
+    that runner's word besides, and parameters of its own, which mean nothing here.
     """
 
     execution_id = models.CharField(max_length=250, unique=True, help_text="<workflow>-<user>-<NNNN>")
@@ -78,9 +87,19 @@ class WorkflowExecution(models.Model):
     parameter_values = models.JSONField(default=dict)
     git_version = models.JSONField(default=dict, help_text="branch, commit and whether the tree was clean")
     start_time = models.DateTimeField(default=timezone.now)
+    declared_status = models.CharField(max_length=20, choices=ExecutionStatus, blank=True)
+    declared_parameters = models.JSONField(default=dict, blank=True)
+    end_time = models.DateTimeField(null=True, blank=True, help_text="As its runner said it")
+    performance_metrics = models.JSONField(default=dict, blank=True)
 
     class Meta:
         ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(declared_status__in=["", *ExecutionStatus.values]),
+                name="execution_status_known",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.execution_id
@@ -193,6 +212,18 @@ class JournalStream(models.Model):
         return f"{self.producer} in {self.run_id or 'no run'}: {self.last}"
 
 
+# Changes of the state of runs, and what others have to say of it.
+STATE_EVENTS = [
+    "core_state",
+    "end_run",
+    "pause_run",
+    "resume_run",
+    "run_imminent",
+    "start_run",
+    "system_state_event",
+]
+
+
 class JournalEntry(models.Model):
     """One change, written by the transaction that made it. Append-only: a trigger refuses anything else.
 
@@ -230,6 +261,8 @@ class JournalEntry(models.Model):
         indexes = [
             models.Index(fields=["run", "id"], name="journal_timeline"),
             models.Index(fields=["id"], condition=Q(position__isnull=True), name="journal_unsequenced"),
+            # Few among the many: what happens to runs as a whole.
+            models.Index(fields=["id"], condition=Q(kind__in=STATE_EVENTS), name="journal_state_events"),
         ]
 
     def __str__(self) -> str:
@@ -245,3 +278,23 @@ class JournalCursor(models.Model):
 
     def __str__(self) -> str:
         return f"{self.follower} at {self.position}"
+
+
+class IdempotentAnswer(models.Model):
+    """What a request with an `Idempotency-Key` was answered, written by the transaction of its effect: the same request
+    is answered the same for a day, and has no second effect."""
+
+    key = models.CharField(max_length=255)
+    owner = models.CharField(max_length=64, help_text="SHA-256 of the credentials that it came with")
+    request_hash = models.CharField(max_length=64, help_text="SHA-256 of address and body")
+    status = models.PositiveSmallIntegerField(default=0)
+    headers = models.JSONField(default=dict)
+    body = models.TextField(blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["owner", "key"], name="idempotent_answer_unique")]
+        indexes = [models.Index(fields=["created_at"], name="idempotent_answer_age")]
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.status}"

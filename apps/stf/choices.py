@@ -22,6 +22,26 @@ class ReplicaState(models.TextChoices):
     FAILED = "failed", "Failed"
 
 
+class FileStatus(models.TextChoices):
+    """The existing system's one word for all facets of an STF. Where this testbed processes it, the facets decide."""
+
+    REGISTERED = "registered", "Registered"
+    PROCESSING = "processing", "Processing"
+    PROCESSED = "processed", "Processed"
+    DONE = "done", "Done"
+    FAILED = "failed", "Failed"
+
+
+FILE_STATUS_MOVES: dict[FileStatus, frozenset[FileStatus]] = {
+    FileStatus.REGISTERED: frozenset({FileStatus.PROCESSING, FileStatus.PROCESSED, FileStatus.FAILED}),
+    FileStatus.PROCESSING: frozenset({FileStatus.PROCESSED, FileStatus.FAILED}),
+    FileStatus.PROCESSED: frozenset({FileStatus.DONE}),
+    FileStatus.DONE: frozenset(),
+    # Tried again.
+    FileStatus.FAILED: frozenset({FileStatus.PROCESSING}),
+}
+
+
 class BufferState(models.TextChoices):
     """The exit buffer's copy. The data agent says releasable; only the DAQ deletes, then says released."""
 

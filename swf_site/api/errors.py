@@ -5,20 +5,26 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
+from django.db import DataError
 from rest_framework.exceptions import ValidationError
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
-from apps.runs.errors import DomainError, NotFound
+from apps.runs.errors import DomainError, FieldRefused, NotFound
 
 CONTENT_TYPE = "application/problem+json"
 
 
 def problem_response(error: Exception, context: dict[str, Any]) -> Response | None:
     """The error as `application/problem+json`; None for a bug, which Django then answers and logs."""
+    if isinstance(error, FieldRefused):
+        return _problem(HTTPStatus.CONFLICT, str(error), errors={error.field: [error.why]})
     if isinstance(error, DomainError):
         status = HTTPStatus.NOT_FOUND if isinstance(error, NotFound) else HTTPStatus.CONFLICT
         return _problem(status, str(error))
+    if isinstance(error, DataError | UnicodeEncodeError):
+        # Of all requests: numbers beyond their columns, characters that no text may have.
+        return _problem(HTTPStatus.BAD_REQUEST, f"a value cannot be stored: {str(error).splitlines()[0]}")
     response = exception_handler(error, context)
     if response is None:
         return None
@@ -29,6 +35,11 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
     return _problem(status, str(getattr(error, "detail", error)), headers)
 
 
+def problem(status: HTTPStatus, detail: str, **more: Any) -> dict[str, Any]:
+    """The body of a problem document."""
+    return {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail, **more}
+
+
 def _problem(status: HTTPStatus, detail: str, headers: dict[str, str] | None = None, **more: Any) -> Response:
-    body = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail, **more}
+    body = problem(status, detail, **more)
     return Response(body, status=status.value, headers=headers, content_type=CONTENT_TYPE)

@@ -6,6 +6,8 @@ from django.urls import path
 from rest_framework.routers import DefaultRouter
 
 from apps.agents.api import views as agents
+from apps.agents.api import visiting_views as visiting
+from apps.runs.api import numbers
 from apps.runs.api import views as runs
 from apps.stf.api import fast_views as fast
 from apps.stf.api import processing_views as processing
@@ -15,6 +17,7 @@ from .fastmon import RunFastmonView
 
 router = DefaultRouter()
 router.register("runs", processing.RunViewSet, basename="run")
+router.register("namespaces", numbers.NamespaceViewSet, basename="namespace")
 router.register("journal", runs.JournalViewSet, basename="journal")
 router.register("stf-files", stf.StfFileViewSet, basename="stf-file")
 router.register("replicas", stf.ReplicaViewSet, basename="replica")
@@ -32,10 +35,19 @@ router.register("tf-slices", fast.TFSliceViewSet, basename="tf-slice")
 router.register("workers", fast.WorkerViewSet, basename="worker")
 router.register("worker-tasks", fast.WorkerTaskViewSet, basename="worker-task")
 router.register("systemagents", agents.SystemAgentViewSet, basename="systemagent")
+router.register("subscribers", visiting.SubscriberViewSet, basename="subscriber")
+router.register("logs", visiting.LogViewSet, basename="log")
 router.register("incidents", agents.IncidentViewSet, basename="incident")
 router.register("dead-letters", agents.DeadLetterViewSet, basename="dead-letter")
 
 urlpatterns = [
+    path("state/next-run-number/", numbers.NextRunNumberView.as_view(), name="next-run-number"),
+    path("state/next-agent-id/", numbers.NextAgentIdView.as_view(), name="next-agent-id"),
+    path(
+        "state/next-workflow-execution-id/",
+        numbers.NextExecutionIdView.as_view(),
+        name="next-workflow-execution-id",
+    ),
     path("runs/<int:run_number>/fastmon/", RunFastmonView.as_view(), name="run-fastmon"),
     *router.urls,
 ]

@@ -51,6 +51,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "swf_site.api.idempotency.idempotency",
 ]
 
 ROOT_URLCONF = "swf_site.urls"
@@ -126,6 +127,8 @@ REST_FRAMEWORK = {
     "DEFAULT_FILTER_BACKENDS": [
         "swf_site.api.namespaces.WithinNamespace",
         "django_filters.rest_framework.DjangoFilterBackend",
+        "rest_framework.filters.SearchFilter",
+        "swf_site.api.filters.Ordering",
     ],
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "swf_site.api.authentication.ByToken",
@@ -134,7 +137,7 @@ REST_FRAMEWORK = {
         "swf_site.api.authentication.Nobody",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticatedOrReadOnly"],
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer", "swf_site.api.csv.CSVRenderer"],
 }
 
 # Whether REST and streams show what there is to anybody who reaches the server, or only to users and holders of tokens.

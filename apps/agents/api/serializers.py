@@ -11,9 +11,16 @@ from ..registry import AGENTS
 
 
 class SystemAgentSerializer(serializers.ModelSerializer[SystemAgent]):
+    """The last three are those among the counters that agents of the existing system send."""
+
+    workflow_enabled = serializers.BooleanField(source="counters.workflow_enabled", default=False)
+    current_stf_count = serializers.IntegerField(source="counters.current_stf_count", default=0)
+    total_stf_processed = serializers.IntegerField(source="counters.total_stf_processed", default=0)
+
     class Meta:
         model = SystemAgent
         fields = [
+            "id",
             "instance_name",
             "agent_type",
             "operational_state",
@@ -24,6 +31,10 @@ class SystemAgentSerializer(serializers.ModelSerializer[SystemAgent]):
             "started_at",
             "last_heartbeat",
             "counters",
+            "namespace",
+            "workflow_enabled",
+            "current_stf_count",
+            "total_stf_processed",
         ]
 
 

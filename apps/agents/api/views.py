@@ -8,6 +8,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ReadOnlyModelViewSet
 
+from apps.runs.api.requests import made, name_of
+
 from .. import selectors, services
 from ..filters import DeadLetterFilter, IncidentFilter, SystemAgentFilter
 from ..models import DeadLetter, Incident, SystemAgent
@@ -19,16 +21,27 @@ from .serializers import (
     ReplayWishSerializer,
     SystemAgentSerializer,
 )
+from .visiting_serializers import HeartbeatSerializer
 
 
 class SystemAgentViewSet(ReadOnlyModelViewSet[SystemAgent]):
-    """Agents by instance name."""
+    """Agents by instance name; those of other systems tell here that they live."""
 
     queryset = SystemAgent.objects.all()
     serializer_class = SystemAgentSerializer
     filterset_class = SystemAgentFilter
+    ordering_fields = ["instance_name", "agent_type", "last_heartbeat"]
+    search_fields = ["instance_name", "description"]
     lookup_field = "instance_name"
     lookup_value_regex = "[^/]+"
+
+    @action(detail=False, methods=["post"])
+    def heartbeat(self, request: Request) -> Response:
+        """Write down what an agent says of itself; answers with the agent, with 201 if it was not known."""
+        beat = HeartbeatSerializer(data=request.data)
+        beat.is_valid(raise_exception=True)
+        agent, created = services.visitor_beat(beat.validated_data, by=name_of(request))
+        return made(self.get_serializer(agent).data, created=created)
 
 
 class IncidentViewSet(ReadOnlyModelViewSet[Incident]):
@@ -56,13 +69,13 @@ class DeadLetterViewSet(ReadOnlyModelViewSet[DeadLetter]):
         chosen = selectors.replayable_letters(
             agent=wish.validated_data.get("agent", ""), msg_type=wish.validated_data.get("msg_type", "")
         )
-        requested = services.request_replay(chosen.values_list("pk", flat=True), by=_name_of(request))
+        requested = services.request_replay(chosen.values_list("pk", flat=True), by=name_of(request))
         return Response({"requested": requested}, status=status.HTTP_202_ACCEPTED)
 
     @action(detail=True, methods=["post"])
     def replay(self, request: Request, pk: str) -> Response:
         """Have this letter replayed; answers with the letter, which its agent takes up within a second or so."""
-        services.request_replay([int(pk)], by=_name_of(request))
+        services.request_replay([int(pk)], by=name_of(request))
         return Response(self.get_serializer(self.get_object()).data, status=status.HTTP_202_ACCEPTED)
 
     @action(detail=True, methods=["post"])
@@ -70,9 +83,5 @@ class DeadLetterViewSet(ReadOnlyModelViewSet[DeadLetter]):
         """Discard this letter, with a `reason`; answers with the letter."""
         wish = DiscardWishSerializer(data=request.data)
         wish.is_valid(raise_exception=True)
-        services.discard([int(pk)], by=_name_of(request), reason=wish.validated_data["reason"])
+        services.discard([int(pk)], by=name_of(request), reason=wish.validated_data["reason"])
         return Response(self.get_serializer(self.get_object()).data)
-
-
-def _name_of(request: Request) -> str:
-    return request.user.get_username()

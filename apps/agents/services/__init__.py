@@ -1,4 +1,4 @@
-"""All writes of agents' own tables: heartbeats, inbound messages, dead letters, incidents, tokens."""
+"""All writes of agents' own tables: heartbeats, inbound messages, dead letters, incidents, tokens, logs, subscribers."""
 
 from .dead_letters import discard, finish_replay, request_replay
 from .heartbeat import agent_exited, beat
@@ -14,7 +14,9 @@ from .inbox import (
     parked_reason,
 )
 from .incidents import Trouble, acknowledge, clear, open_incidents
+from .logs import prune_logs, record_logs
 from .tokens import IssuedToken, TokenRefused, authenticate_token, issue_token, revoke_tokens
+from .visitors import VisitorBeat, subscribe, visitor_beat
 
 __all__ = [
     "MAX_ATTEMPTS",
@@ -22,6 +24,7 @@ __all__ = [
     "IssuedToken",
     "TokenRefused",
     "Trouble",
+    "VisitorBeat",
     "acknowledge",
     "agent_exited",
     "authenticate_token",
@@ -38,6 +41,10 @@ __all__ = [
     "open_incidents",
     "park",
     "parked_reason",
+    "prune_logs",
+    "record_logs",
     "request_replay",
     "revoke_tokens",
+    "subscribe",
+    "visitor_beat",
 ]

@@ -1,4 +1,4 @@
-"""Paging through a journal of millions: by position, without counting."""
+"""Paging through tables of millions: by a unique key, without counting."""
 
 from __future__ import annotations
 
@@ -12,3 +12,9 @@ class ByPosition(CursorPagination):
     page_size = 100
     page_size_query_param = "limit"
     max_page_size = 1000
+
+
+class NewestFirst(ByPosition):
+    """The same, the newest row first."""
+
+    ordering = "-id"

@@ -9,14 +9,12 @@ from functools import cache
 from typing import Any
 
 from django.conf import settings
-from django.db import connection, transaction
-from django.db.models import F
+from django.db import transaction
 
 from .. import journal
-from ..models import FIRST_RUN_NUMBER, Counter, Namespace, Run, WorkflowDefinition, WorkflowExecution
+from ..models import Namespace, Run, WorkflowDefinition, WorkflowExecution
 from ..workflow import LoadedWorkflow
-
-RUN_NUMBERS = "run_number"
+from .numbers import give_back, next_number, next_run_number
 
 
 @transaction.atomic
@@ -28,7 +26,7 @@ def request_run(workflow: LoadedWorkflow, *, namespace: str, requested_by: str) 
     """
     execution = new_execution(workflow, namespace=namespace, requested_by=requested_by)
     run = Run.objects.create(
-        run_number=_next_run_number(),
+        run_number=next_run_number(),
         namespace=execution.namespace,
         execution=execution,
     )
@@ -56,9 +54,8 @@ def new_execution(
     """
     space = ensure_namespace(namespace, owner=requested_by)
     parameters = workflow.parameters.model_dump(mode="json")
-    if not execution_id or WorkflowExecution.objects.filter(execution_id=execution_id).exists():
-        prefix = f"{workflow.name}-{requested_by}"
-        execution_id = f"{prefix}-{_next(f'execution:{prefix}', first=1):04d}"
+    if not execution_id or _is_taken(execution_id):
+        execution_id = _next_execution_id(f"{workflow.name}-{requested_by}")
     return WorkflowExecution.objects.create(
         execution_id=execution_id,
         workflow_definition=_definition(workflow, parameters, created_by=requested_by),
@@ -71,7 +68,19 @@ def new_execution(
 
 def ensure_namespace(name: str, *, owner: str) -> Namespace:
     """The namespace of this name, made on first use."""
-    return Namespace.objects.get_or_create(name=name, defaults={"owner": owner})[0]
+    return open_namespace(name, owner=owner)[0]
+
+
+@transaction.atomic
+def open_namespace(name: str, *, owner: str, description: str = "") -> tuple[Namespace, bool]:
+    """The namespace of this name, and whether it was made by this; one that is there is left as it is."""
+    space, created = Namespace.objects.get_or_create(
+        name=name, defaults={"owner": owner, "description": description}
+    )
+    if created:
+        with journal.on_behalf_of(owner):
+            journal.record(journal.Change("namespace_created", subject=name, namespace=space))
+    return space, created
 
 
 def git_version() -> dict[str, Any]:
@@ -99,6 +108,17 @@ def _git_version() -> dict[str, Any]:
     }
 
 
+def _next_execution_id(prefix: str) -> str:
+    """The next id of this workflow and person; those that another runner gave to an execution are skipped."""
+    while _is_taken(name := f"{prefix}-{next_number(f'execution:{prefix}', first=1):04d}"):
+        pass
+    return name
+
+
+def _is_taken(execution_id: str) -> bool:
+    return WorkflowExecution.objects.filter(execution_id=execution_id).exists()
+
+
 def _definition(
     workflow: LoadedWorkflow, parameters: dict[str, Any], *, created_by: str
 ) -> WorkflowDefinition:
@@ -109,9 +129,9 @@ def _definition(
     if found := known.first():
         return found
     # The counter's row lock makes a rival with the same content wait here; it then finds this one.
-    version = _next(f"definition:{workflow.name}", first=1)
+    version = next_number(f"definition:{workflow.name}", first=1)
     if found := known.first():
-        _give_back(f"definition:{workflow.name}")
+        give_back(f"definition:{workflow.name}")
         return found
     return WorkflowDefinition.objects.create(
         workflow_name=workflow.name,
@@ -121,27 +141,3 @@ def _definition(
         parameter_values=parameters,
         created_by=created_by,
     )
-
-
-def _next_run_number() -> int:
-    """The next number; those that another DAQ gave to a run are skipped."""
-    while Run.objects.filter(run_number=(number := _next(RUN_NUMBERS, first=FIRST_RUN_NUMBER))).exists():
-        pass
-    return number
-
-
-def _next(name: str, *, first: int) -> int:
-    """The next number of a counter; its row stays locked until the transaction ends, hence no gaps."""
-    table = Counter._meta.db_table
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f'INSERT INTO "{table}" (name, value) VALUES (%s, %s) '  # noqa: S608 - own table name
-            f'ON CONFLICT (name) DO UPDATE SET value = "{table}".value + 1 RETURNING value',
-            [name, first],
-        )
-        value: int = cursor.fetchone()[0]
-    return value
-
-
-def _give_back(name: str) -> None:
-    Counter.objects.filter(name=name).update(value=F("value") - 1)

@@ -1,7 +1,7 @@
 """The data: STFs with their datasets and replicas, their processing at the sites, the proof that none is lost, and the
 fast path beside all that."""
 
-from .archiving import CloseoutProof, Dataset, Replica, StfFile
+from .archiving import CloseoutProof, Dataset, Replica, StfFile, StfRemark
 from .fast import FastMonFile, FastMonSample, FastRun, HistogramWindow, TFSlice, Worker, WorkerTask
 from .processing import (
     Brake,
@@ -29,6 +29,7 @@ __all__ = [
     "Replica",
     "StfFile",
     "StfProcessing",
+    "StfRemark",
     "TFSlice",
     "Worker",
     "WorkerTask",

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from apps.runs.models import Run, legal_pair
 
-from ..choices import BufferState, Registration, ReplicaState
+from ..choices import BufferState, FileStatus, Registration, ReplicaState
 
 
 class StfFile(models.Model):
@@ -95,6 +95,29 @@ class StfFile(models.Model):
 
     def __str__(self) -> str:
         return self.stf_filename
+
+
+class StfRemark(models.Model):
+    """What agents of the existing system say of an STF over REST: a status of their own, and their notes.
+
+    The status is theirs as long as this testbed does not process the STF itself.
+    """
+
+    stf = models.OneToOneField(StfFile, models.PROTECT, related_name="remark")
+    status = models.CharField(max_length=20, choices=FileStatus, blank=True)
+    metadata = models.JSONField(default=dict, blank=True)
+    said_by = models.CharField(max_length=150)
+    said_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(status__in=["", *FileStatus.values]), name="remark_status_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.stf}: {self.status}"
 
 
 class Dataset(models.Model):

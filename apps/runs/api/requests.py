@@ -1,0 +1,44 @@
+"""What views make of a request: what its body says, and who asks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import status
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import Serializer
+
+
+def said_in(request: Request, serializer: type[Serializer[Any]]) -> dict[str, Any]:
+    """What the body says, checked.
+
+    Raises:
+        ValidationError: fields are missing or wrong.
+    """
+    wish = serializer(data=request.data)
+    wish.is_valid(raise_exception=True)
+    return dict(wish.validated_data)
+
+
+def all_said_in(request: Request, serializer: type[Serializer[Any]]) -> list[dict[str, Any]]:
+    """What a body says that is one object or a list of them, checked.
+
+    Raises:
+        ValidationError: fields are missing or wrong; of a list, the errors are by position.
+    """
+    if not isinstance(request.data, list):
+        return [said_in(request, serializer)]
+    wishes = serializer(data=request.data, many=True)
+    wishes.is_valid(raise_exception=True)
+    return [dict(wish) for wish in wishes.validated_data]
+
+
+def name_of(request: Request) -> str:
+    """The name of the user who asks."""
+    return request.user.get_username()
+
+
+def made(data: Any, *, created: bool) -> Response:
+    """The answer to a creation: 201, or 200 if it was there already."""
+    return Response(data, status=status.HTTP_201_CREATED if created else status.HTTP_200_OK)

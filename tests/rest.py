@@ -1,0 +1,61 @@
+"""Asking over REST as a program does: JSON in, JSON out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.http import HttpResponse
+from django.test import Client
+
+
+class Agent:
+    """A client of the REST interface that has logged in as the user `agent`."""
+
+    def __init__(self, name: str = "agent") -> None:
+        self.client = Client()
+        user, _ = User.objects.get_or_create(username=name)
+        self.client.force_login(user)
+
+    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> HttpResponse:
+        """The answer to a request; `headers` with underscores for hyphens."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        answer: Any = self.client.generic(
+            method,
+            f"/api/{path}",
+            "" if body is None else self.client._encode_json(body, "application/json"),  # type: ignore[attr-defined]
+            "application/json",
+            headers=named,
+        )
+        return answer  # type: ignore[no-any-return]
+
+    def get(self, path: str) -> Any:
+        """What is there."""
+        answer = self.ask("GET", path)
+        assert answer.status_code == 200, answer.content
+        return answer.json()  # type: ignore[attr-defined]
+
+    def post(self, path: str, body: Any = None, *, status: int = 201, **headers: str) -> Any:
+        """What a POST is answered, with this status."""
+        return self._said("POST", path, body, status, headers)
+
+    def patch(self, path: str, body: Any, *, status: int = 200, **headers: str) -> Any:
+        """What a PATCH is answered, with this status."""
+        return self._said("PATCH", path, body, status, headers)
+
+    def _said(self, method: str, path: str, body: Any, status: int, headers: dict[str, str]) -> Any:
+        answer = self.ask(method, path, body, **headers)
+        assert answer.status_code == status, answer.content
+        return answer.json()  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def agent(db: None) -> Agent:
+    """A program that may write."""
+    return Agent()
+
+
+def errors(problem: dict[str, Any]) -> set[str]:
+    """The fields that a problem document names."""
+    return set(problem["errors"])

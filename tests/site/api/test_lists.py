@@ -1,0 +1,71 @@
+"""All lists alike: ordered by what they offer, searched, and taken home as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+import pytest
+
+from tests.rest import Agent, errors
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def beats(agent: Agent) -> Agent:
+    """Two agents have been heard of."""
+    for name, kind, words in (("b", "DATA", "=1+1"), ("a", "PROCESSING", 'waits, for "Rucio"')):
+        said = {"instance_name": name, "agent_type": kind, "description": words, "metadata": {"x": [1]}}
+        agent.post("systemagents/heartbeat/", said)
+    return agent
+
+
+def names(agent: Agent, query: str) -> list[str]:
+    return [row["instance_name"] for row in agent.get(f"systemagents/?{query}")["results"]]
+
+
+def test_a_list_is_ordered_by_what_it_offers(beats: Agent) -> None:
+    assert names(beats, "ordering=instance_name") == ["a", "b"]
+    assert names(beats, "ordering=-instance_name") == ["b", "a"]
+    assert names(beats, "ordering=agent_type") == ["b", "a"]
+    assert names(beats, "ordering=last_heartbeat&limit=1") == ["b"]
+
+
+@pytest.mark.parametrize("path", ["systemagents/?ordering=pid", "incidents/?ordering=id"])
+def test_other_orders_are_refused(beats: Agent, path: str) -> None:
+    answer: Any = beats.ask("GET", path)
+
+    assert answer.status_code == 400
+    assert errors(answer.json()) == {"ordering"}
+
+
+def test_a_list_is_searched(beats: Agent) -> None:
+    assert names(beats, "search=rucio") == ["a"]
+
+
+def test_a_list_comes_as_csv(beats: Agent) -> None:
+    answer: Any = beats.ask("GET", "systemagents/?format=csv&ordering=instance_name")
+
+    assert answer["Content-Type"].startswith("text/csv")
+    a, b = csv.DictReader(io.StringIO(answer.content.decode()))
+    assert (a["instance_name"], a["description"]) == ("a", 'waits, for "Rucio"')
+    assert a["counters"] == '{"x": [1]}'
+    # No spreadsheet shall calculate what a stranger has written.
+    assert b["description"] == "'=1+1"
+
+
+def test_one_row_and_none_come_as_csv_too(beats: Agent) -> None:
+    one: Any = beats.ask("GET", "systemagents/a/?format=csv")
+    none: Any = beats.ask("GET", "systemagents/?format=csv&agent_type=none")
+
+    assert len(one.content.decode().splitlines()) == 2
+    assert none.content.decode().strip() == ""
+
+
+def test_errors_are_problems_whatever_is_asked_for(beats: Agent) -> None:
+    answer: Any = beats.ask("GET", "systemagents/?format=csv&ordering=pid")
+
+    assert answer["Content-Type"] == "application/problem+json"
+    assert errors(answer.json()) == {"ordering"}
