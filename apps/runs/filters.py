@@ -9,6 +9,7 @@ from .models import JournalEntry, Namespace, Run
 
 
 class RunFilter(filters.FilterSet):
+    run_number = filters.NumberFilter()
     lifecycle = filters.MultipleChoiceFilter(choices=RunLifecycle.choices)
     namespace = filters.ModelChoiceFilter(queryset=Namespace.objects.all(), to_field_name="name")
     state = filters.CharFilter()
@@ -18,7 +19,15 @@ class RunFilter(filters.FilterSet):
 
     class Meta:
         model = Run
-        fields = ["lifecycle", "namespace", "state", "requested_by", "requested_after", "requested_before"]
+        fields = [
+            "run_number",
+            "lifecycle",
+            "namespace",
+            "state",
+            "requested_by",
+            "requested_after",
+            "requested_before",
+        ]
 
 
 class JournalFilter(filters.FilterSet):

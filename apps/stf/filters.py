@@ -5,10 +5,14 @@ Those of the fast path are the existing system's, beside `run` as everywhere.
 
 from __future__ import annotations
 
+from django.db.models import QuerySet
 from django_filters import rest_framework as filters
+
+from apps.runs.models import Run
 
 from .choices import (
     BufferState,
+    FileStatus,
     Policy,
     ProcessingState,
     Registration,
@@ -36,10 +40,14 @@ from .models import (
     Worker,
     WorkerTask,
 )
+from .selectors.file_status import of_status
 
 
 class StfFilter(filters.FilterSet):
+    """`status` is the existing system's, out of all facets."""
+
     run = filters.NumberFilter(field_name="run__run_number")
+    run_number = filters.NumberFilter(field_name="run__run_number")
     sequence = filters.NumberFilter()
     stf_filename = filters.CharFilter()
     registration = filters.ChoiceFilter(choices=Registration.choices)
@@ -48,10 +56,29 @@ class StfFilter(filters.FilterSet):
     processing = filters.ChoiceFilter(
         field_name="processings__state", choices=ProcessingState.choices, distinct=True
     )
+    status = filters.ChoiceFilter(choices=FileStatus.choices, method="of_status")
 
     class Meta:
         model = StfFile
-        fields = ["run", "sequence", "stf_filename", "registration", "buffer", "processing"]
+        fields = [
+            "run",
+            "run_number",
+            "sequence",
+            "stf_filename",
+            "registration",
+            "buffer",
+            "processing",
+            "status",
+        ]
+
+    def of_status(self, stfs: QuerySet[StfFile], name: str, status: str) -> QuerySet[StfFile]:
+        return of_status(stfs, FileStatus(status))
+
+
+class RunStateFilter(filters.FilterSet):
+    class Meta:
+        model = Run
+        fields = ["run_number", "state", "substate", "lifecycle"]
 
 
 class ReplicaFilter(filters.FilterSet):

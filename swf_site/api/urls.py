@@ -5,12 +5,14 @@ from __future__ import annotations
 from django.urls import path
 from rest_framework.routers import DefaultRouter
 
+from apps.agents.api import stf_views
 from apps.agents.api import views as agents
 from apps.agents.api import visiting_views as visiting
 from apps.runs.api import numbers
 from apps.runs.api import views as runs
 from apps.stf.api import fast_views as fast
 from apps.stf.api import processing_views as processing
+from apps.stf.api import run_views
 from apps.stf.api import views as stf
 
 from .fastmon import RunFastmonView
@@ -19,7 +21,8 @@ router = DefaultRouter()
 router.register("runs", processing.RunViewSet, basename="run")
 router.register("namespaces", numbers.NamespaceViewSet, basename="namespace")
 router.register("journal", runs.JournalViewSet, basename="journal")
-router.register("stf-files", stf.StfFileViewSet, basename="stf-file")
+router.register("run-states", run_views.RunStateViewSet, basename="run-state")
+router.register("stf-files", stf_views.StfFileViewSet, basename="stf-file")
 router.register("replicas", stf.ReplicaViewSet, basename="replica")
 router.register("datasets", stf.DatasetViewSet, basename="dataset")
 router.register("decision-boxes", processing.DecisionBoxViewSet, basename="decision-box")

@@ -15,13 +15,10 @@ from apps.runs import services as runs
 from apps.runs.core_states import CoreState, is_legal, pair_name
 from apps.runs.errors import DomainError
 from apps.runs.journal import Cause, current_cause
-from apps.runs.workflow import load_workflow
 from apps.stf import services as stf_services
 
 from ..bus import schemas
 from .exit_buffer import announced_file
-
-EXTERNAL_DAQ = settings.BASE_DIR / "workflows" / "external_daq.toml"
 
 
 def run_is_imminent(message: schemas.RunImminent) -> None:
@@ -31,7 +28,7 @@ def run_is_imminent(message: schemas.RunImminent) -> None:
         return
     runs.take_over_run(
         message.run_number,
-        load_workflow(EXTERNAL_DAQ),
+        runs.external_workflow(),
         namespace=message.namespace or settings.SWF_NAMESPACE,
         daq=cause.heard.sender,
         execution_id=message.execution_id or "",

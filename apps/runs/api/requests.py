@@ -10,13 +10,13 @@ from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 
 
-def said_in(request: Request, serializer: type[Serializer[Any]]) -> dict[str, Any]:
-    """What the body says, checked.
+def said_in(request: Request, serializer: type[Serializer[Any]], *, partial: bool = False) -> dict[str, Any]:
+    """What the body says, checked; `partial` if nothing of it must be said.
 
     Raises:
         ValidationError: fields are missing or wrong.
     """
-    wish = serializer(data=request.data)
+    wish = serializer(data=request.data, partial=partial)
     wish.is_valid(raise_exception=True)
     return dict(wish.validated_data)
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rest_framework import serializers
 
 from ..models import JournalEntry, Run
+from .fields import ClockTime, RunNumber
 
 
 class RunSerializer(serializers.ModelSerializer[Run]):
+    """`run_id` is the run number too: what the existing agents take for the id of a run."""
+
+    run_id = serializers.IntegerField(source="run_number")
     namespace = serializers.CharField(source="namespace.name")
     execution_id = serializers.CharField(source="execution.execution_id")
     workflow = serializers.CharField(source="execution.workflow_definition.workflow_name")
@@ -18,6 +24,7 @@ class RunSerializer(serializers.ModelSerializer[Run]):
     class Meta:
         model = Run
         fields = [
+            "run_id",
             "run_number",
             "namespace",
             "execution_id",
@@ -40,6 +47,24 @@ class RunSerializer(serializers.ModelSerializer[Run]):
             "parameters",
             "git_version",
         ]
+
+
+class RunAnnouncedSerializer(serializers.Serializer[Any]):
+    """A run of another DAQ. `start_time` is taken and not kept: it is when this testbed hears of physics."""
+
+    run_number = RunNumber()
+    start_time = ClockTime(required=False, allow_null=True)
+    run_conditions = serializers.DictField(required=False, allow_null=True)
+    namespace = serializers.CharField(max_length=100, required=False, default="")
+    execution_id = serializers.CharField(max_length=250, required=False, default="")
+
+
+class RunChangeSerializer(serializers.Serializer[Any]):
+    """What may be said of a run later on: that it has ended, with how many STFs, and its conditions."""
+
+    end_time = ClockTime(required=False, allow_null=True)
+    total_stf_files = serializers.IntegerField(min_value=0, max_value=2**31 - 1, required=False)
+    run_conditions = serializers.DictField(required=False)
 
 
 class JournalSerializer(serializers.ModelSerializer[JournalEntry]):

@@ -17,6 +17,8 @@ class RunViewSet(ReadOnlyModelViewSet[Run]):
     queryset = run_list()
     serializer_class = RunSerializer
     filterset_class = RunFilter
+    ordering_fields = ["run_number", "requested_at", "start_time", "end_time"]
+    search_fields = ["execution__execution_id", "namespace__name"]
     lookup_field = "run_number"
     lookup_value_regex = r"\d+"
 

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 
 from .. import journal
 from ..core_states import Pair, way, why_refused
 from ..errors import TransitionRefused
-from ..models import Run
-from ..workflow import LoadedWorkflow
+from ..models import Run, WorkflowExecution
+from ..workflow import LoadedWorkflow, load_workflow
 from .core_state import advance
 from .request import new_execution
 from .rows import locked_run
+
+
+def external_workflow() -> LoadedWorkflow:
+    """What this testbed does with runs of another DAQ."""
+    return load_workflow(settings.BASE_DIR / "workflows" / "external_daq.toml")
 
 
 @transaction.atomic
@@ -28,12 +34,14 @@ def take_over_run(
 ) -> Run:
     """The run of this number, known from now on; one that is known already is left as it is.
 
-    `execution_id` is what its DAQ calls the execution, kept if it is free.
+    `execution_id` is what its DAQ calls the execution: one that was declared over REST, or else kept if it is free.
     """
     known = Run.objects.select_related("execution", "namespace").filter(run_number=run_number).first()
     if known is not None:
         return known
-    execution = new_execution(workflow, namespace=namespace, requested_by=daq, execution_id=execution_id)
+    execution = _declared(execution_id) or new_execution(
+        workflow, namespace=namespace, requested_by=daq, execution_id=execution_id
+    )
     run = Run.objects.create(
         run_number=run_number,
         namespace=execution.namespace,
@@ -62,3 +70,14 @@ def follow_daq(run_number: int, after: Pair, *, message: dict[str, Any] | None =
     for step in steps:
         run = advance(run_number, step.after, message=message if step.name else None)
     return run
+
+
+def _declared(execution_id: str) -> WorkflowExecution | None:
+    """The execution that a runner has declared under this id, and that has no run yet."""
+    declared = WorkflowExecution.objects.exclude(declared_status="").filter(run__isnull=True)
+    return (
+        declared.select_for_update(of=("self",))
+        .select_related("namespace")
+        .filter(execution_id=execution_id)
+        .first()
+    )

@@ -49,6 +49,7 @@ from .processing_serializers import (
     ReasonSerializer,
     StfProcessingSerializer,
 )
+from .run_views import RunWrites
 
 
 class ProcessingSiteViewSet(ReadOnlyModelViewSet[ProcessingSite]):
@@ -166,8 +167,8 @@ class BrakeViewSet(ReadOnlyModelViewSet[Brake]):
         return _brake_off(request, None)
 
 
-class RunViewSet(ReadOnlyRunViewSet):
-    """Runs, newest first, by their number, with what may be said of their processing."""
+class RunViewSet(RunWrites, ReadOnlyRunViewSet):
+    """Runs, newest first, by their number; other DAQs announce theirs here. With what may be said of their processing."""
 
     permission_classes = [StaffActs]
 

@@ -1,23 +1,41 @@
-"""STFs, replicas and datasets over REST, to be read."""
+"""STFs, replicas and datasets over REST: to be read, and STFs to be remarked upon."""
 
 from __future__ import annotations
 
+from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.viewsets import ReadOnlyModelViewSet
 
+from apps.runs.api.pagination import Thousand
+from apps.runs.api.requests import name_of, said_in
+
+from .. import services
+from ..choices import FileStatus
 from ..filters import DatasetFilter, ReplicaFilter, StfFilter
 from ..models import Dataset, Replica, StfFile
 from ..selectors import dataset_list, replica_list, stf_list
-from .serializers import DatasetSerializer, ReplicaSerializer, StfFileSerializer
+from ..selectors.file_status import with_status_parts
+from .serializers import DatasetSerializer, ReplicaSerializer, StfFileSerializer, StfRemarkSerializer
 
 
 class StfFileViewSet(ReadOnlyModelViewSet[StfFile]):
     """STFs with their replicas and processing, newest first, by file name."""
 
-    queryset = stf_list().prefetch_related("processings").order_by("-pk")
+    queryset = with_status_parts(stf_list()).order_by("-pk")
     serializer_class = StfFileSerializer
     filterset_class = StfFilter
+    pagination_class = Thousand
+    ordering_fields = ["sequence", "generated_at", "size_bytes", "stf_filename"]
+    search_fields = ["stf_filename"]
     lookup_field = "stf_filename"
     lookup_value_regex = r"[A-Za-z0-9._-]+"
+
+    def partial_update(self, request: Request, stf_filename: str) -> Response:
+        """Note a `status` of the existing system, or `metadata`; refused where the facets say otherwise."""
+        said = said_in(request, StfRemarkSerializer)
+        status = FileStatus(said["status"]) if "status" in said else None
+        stf = services.remark(stf_filename, by=name_of(request), status=status, metadata=said.get("metadata"))
+        return Response(self.get_serializer(self.get_queryset().get(pk=stf.pk)).data)
 
 
 class ReplicaViewSet(ReadOnlyModelViewSet[Replica]):

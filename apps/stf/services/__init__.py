@@ -51,6 +51,7 @@ from .tasks import (
     postpone_command,
     request_command,
 )
+from .visiting import end_visiting_run, keep_remarks, remark
 from .worker_tasks import (
     begin_worker_task,
     end_worker_task,
@@ -90,6 +91,7 @@ __all__ = [
     "cut_samples",
     "dataset_name",
     "decide_samples",
+    "end_visiting_run",
     "end_worker_task",
     "ensure_box",
     "ensure_fast_run",
@@ -101,6 +103,7 @@ __all__ = [
     "give_back",
     "give_up",
     "input_name",
+    "keep_remarks",
     "make_worker_task",
     "mark_attached",
     "mark_cleared",
@@ -129,6 +132,7 @@ __all__ = [
     "record_generated_many",
     "record_heartbeats",
     "record_results",
+    "remark",
     "request_command",
     "retry_failed",
     "retry_registration",

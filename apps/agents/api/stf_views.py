@@ -1,0 +1,64 @@
+"""STFs over REST, with those that agents of the existing system register."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.runs.api.requests import all_said_in, made, name_of
+from apps.runs.core_states import CoreState
+from apps.stf.api.serializers import StfSaidSerializer
+from apps.stf.api.views import StfFileViewSet as ReadOnlyStfFileViewSet
+
+from ..bus.parse import MessageError
+from ..services.stf_intake import SaidStf, take_stfs
+
+# What the existing agents write where they do not know the state.
+_NO_STATE = {"", "unknown", "physics"}
+_SAME_NAME = ("file_url", "checksum", "tf_first", "tf_count", "sequence")
+
+
+class StfFileViewSet(ReadOnlyStfFileViewSet):
+    """STFs with their replicas and processing, newest first, by file name."""
+
+    def create(self, request: Request) -> Response:
+        """Register an STF that lies in the exit buffer, or a list of them, all or none; a known one is left as it is.
+        Answers with the STFs, with 201 if any was not known."""
+        said = [_said(fields) for fields in all_said_in(request, StfSaidSerializer)]
+        try:
+            created = take_stfs(said, by=name_of(request))
+        except MessageError as error:
+            raise ValidationError({"stf_filename": [str(error)]}) from error
+        rows = {
+            stf.stf_filename: stf
+            for stf in self.get_queryset().filter(stf_filename__in=[one.name for one in said])
+        }
+        shown = self.get_serializer([rows[one.name] for one in said], many=True).data
+        return made(shown if isinstance(request.data, list) else shown[0], created=bool(created))
+
+
+def _said(said: dict[str, Any]) -> SaidStf:
+    """The STF in the fields of `stf_gen`."""
+    notes = said.get("metadata") or {}
+    state, substate = said.get("machine_state") or "", notes.get("substate")
+    if state in _NO_STATE:
+        state, substate = CoreState.RUN.value, substate or "physics"
+    fields = {
+        "filename": said["stf_filename"],
+        "size_bytes": said.get("file_size_bytes"),
+        "state": state,
+        "substate": substate if substate is not None else "",
+        **{name: said.get(name) for name in _SAME_NAME},
+        **{name: notes.get(name) for name in ("start", "end")},
+    }
+    fields["sequence"] = fields["sequence"] or notes.get("sequence")
+    return SaidStf(
+        run_number=said["run"] if "run" in said else said["run_number"],
+        fields={
+            name: value for name, value in fields.items() if value not in (None, "") or name == "substate"
+        },
+        notes=notes,
+    )
