@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from django.db.models import Q, QuerySet
 from django_filters import rest_framework as filters
 
-from .choices import RunLifecycle
-from .models import JournalEntry, Namespace, Run
+from .choices import STATUS_OF_LIFECYCLE, ExecutionStatus, RunLifecycle
+from .models import JournalEntry, Namespace, Run, WorkflowDefinition, WorkflowExecution
 
 
 class RunFilter(filters.FilterSet):
@@ -42,3 +43,40 @@ class JournalFilter(filters.FilterSet):
     class Meta:
         model = JournalEntry
         fields = ["after", "run", "kind", "actor", "subject"]
+
+
+class DefinitionFilter(filters.FilterSet):
+    """`version` is what the author calls it, or the number."""
+
+    version = filters.CharFilter(method="of_version")
+
+    class Meta:
+        model = WorkflowDefinition
+        fields = ["workflow_name", "version", "workflow_type", "created_by"]
+
+    def of_version(
+        self, definitions: QuerySet[WorkflowDefinition], name: str, version: str
+    ) -> QuerySet[WorkflowDefinition]:
+        which = Q(declared_version=version)
+        if version.isdecimal() and len(version) < 10:
+            which |= Q(declared_version="", version=int(version))
+        return definitions.filter(which)
+
+
+class ExecutionFilter(filters.FilterSet):
+    namespace = filters.CharFilter(field_name="namespace__name")
+    workflow_name = filters.CharFilter(field_name="workflow_definition__workflow_name")
+    run_number = filters.NumberFilter(field_name="run__run_number")
+    status = filters.ChoiceFilter(choices=ExecutionStatus.choices, method="of_status")
+
+    class Meta:
+        model = WorkflowExecution
+        fields = ["execution_id", "namespace", "workflow_name", "run_number", "status", "executed_by"]
+
+    def of_status(
+        self, executions: QuerySet[WorkflowExecution], name: str, status: str
+    ) -> QuerySet[WorkflowExecution]:
+        lifecycles = [lifecycle for lifecycle, word in STATUS_OF_LIFECYCLE.items() if word == status]
+        return executions.filter(
+            Q(declared_status=status) | Q(declared_status="", run__lifecycle__in=lifecycles)
+        )

@@ -11,9 +11,9 @@ from django.db.models import Case, CharField, Count, DateTimeField, F, Func, Max
 from django.db.models.fields.json import KT
 from django.db.models.functions import Coalesce
 
-from .choices import AWAITING_CLOSEOUT
+from .choices import AWAITING_CLOSEOUT, STATUS_OF_LIFECYCLE, ExecutionStatus
 from .errors import NotFound
-from .models import JournalCursor, JournalEntry, Run
+from .models import JournalCursor, JournalEntry, Run, WorkflowDefinition, WorkflowExecution
 
 
 def run_list() -> QuerySet[Run]:
@@ -36,6 +36,24 @@ def get_run(run_number: int) -> Run:
 def runs_awaiting_closeout() -> QuerySet[Run]:
     """Runs that have ended and may still change their verdict."""
     return run_list().filter(lifecycle__in=AWAITING_CLOSEOUT).order_by("run_number")
+
+
+def definition_list() -> QuerySet[WorkflowDefinition]:
+    """All versions of workflows, the newest first."""
+    return WorkflowDefinition.objects.order_by("-pk")
+
+
+def execution_list() -> QuerySet[WorkflowExecution]:
+    """All executions with definition, namespace and run, the newest first."""
+    return WorkflowExecution.objects.select_related("workflow_definition", "namespace", "run").order_by("-pk")
+
+
+def execution_status(execution: WorkflowExecution) -> ExecutionStatus:
+    """What its runner says, of an execution of this testbed what its run is."""
+    if execution.declared_status:
+        return ExecutionStatus(execution.declared_status)
+    run = getattr(execution, "run", None)
+    return STATUS_OF_LIFECYCLE[run.lifecycle_choice] if run else ExecutionStatus.PENDING
 
 
 def run_timeline(run: Run, *, leave_out: Iterable[str] = ()) -> QuerySet[JournalEntry]:

@@ -10,6 +10,7 @@ from apps.agents.api import views as agents
 from apps.agents.api import visiting_views as visiting
 from apps.runs.api import numbers
 from apps.runs.api import views as runs
+from apps.runs.api import workflow_views as workflows
 from apps.stf.api import fast_views as fast
 from apps.stf.api import processing_views as processing
 from apps.stf.api import run_views
@@ -20,6 +21,8 @@ from .fastmon import RunFastmonView
 router = DefaultRouter()
 router.register("runs", processing.RunViewSet, basename="run")
 router.register("namespaces", numbers.NamespaceViewSet, basename="namespace")
+router.register("workflow-definitions", workflows.WorkflowDefinitionViewSet, basename="workflow-definition")
+router.register("workflow-executions", workflows.WorkflowExecutionViewSet, basename="workflow-execution")
 router.register("journal", runs.JournalViewSet, basename="journal")
 router.register("run-states", run_views.RunStateViewSet, basename="run-state")
 router.register("stf-files", stf_views.StfFileViewSet, basename="stf-file")
