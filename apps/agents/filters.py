@@ -8,6 +8,8 @@ from django.db.models import Q, QuerySet
 from django_filters import rest_framework as filters
 from rest_framework.exceptions import ValidationError
 
+from apps.runs.models import JournalEntry
+
 from .choices import IncidentState, LetterState
 from .models import AppLog, DeadLetter, Incident, Subscriber, SystemAgent
 
@@ -86,3 +88,17 @@ class SubscriberFilter(filters.FilterSet):
     class Meta:
         model = Subscriber
         fields = ["subscriber_name", "is_active", "delivery_type"]
+
+
+class MessageFilter(filters.FilterSet):
+    """The words of the existing system."""
+
+    message_type = filters.CharFilter(field_name="kind")
+    sender_agent = filters.CharFilter(field_name="actor")
+    namespace = filters.CharFilter(field_name="namespace__name")
+    execution_id = filters.CharFilter(field_name="run__execution__execution_id")
+    run_id = filters.NumberFilter(field_name="run__run_number")
+
+    class Meta:
+        model = JournalEntry
+        fields = ["message_type", "sender_agent", "namespace", "execution_id", "run_id"]

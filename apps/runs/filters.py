@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from django.db.models import Q, QuerySet
 from django_filters import rest_framework as filters
 
 from .choices import STATUS_OF_LIFECYCLE, ExecutionStatus, RunLifecycle
-from .models import JournalEntry, Namespace, Run, WorkflowDefinition, WorkflowExecution
+from .models import STATE_EVENT, JournalEntry, Namespace, Run, WorkflowDefinition, WorkflowExecution
 
 
 class RunFilter(filters.FilterSet):
@@ -80,3 +82,26 @@ class ExecutionFilter(filters.FilterSet):
         return executions.filter(
             Q(declared_status=status) | Q(declared_status="", run__lifecycle__in=lifecycles)
         )
+
+
+class StateEventFilter(filters.FilterSet):
+    """`event_type` is what an agent called the event, or the kind of a change."""
+
+    run_number = filters.NumberFilter(method="of_run")
+    event_type = filters.CharFilter(method="of_type")
+    state = filters.CharFilter(field_name="payload__state")
+    substate = filters.CharFilter(field_name="payload__substate")
+    after = filters.IsoDateTimeFilter(field_name="occurred_at", lookup_expr="gte")
+    before = filters.IsoDateTimeFilter(field_name="occurred_at", lookup_expr="lt")
+
+    class Meta:
+        model = JournalEntry
+        fields = ["run_number", "event_type", "state", "substate", "after", "before"]
+
+    def of_run(self, entries: QuerySet[JournalEntry], name: str, number: Decimal) -> QuerySet[JournalEntry]:
+        return entries.filter(
+            Q(run__run_number=number) | Q(run__isnull=True, payload__run_number=int(number))
+        )
+
+    def of_type(self, entries: QuerySet[JournalEntry], name: str, kind: str) -> QuerySet[JournalEntry]:
+        return entries.filter(Q(kind=kind) | Q(kind=STATE_EVENT, payload__event_type=kind))

@@ -212,7 +212,9 @@ class JournalStream(models.Model):
         return f"{self.producer} in {self.run_id or 'no run'}: {self.last}"
 
 
-# Changes of the state of runs, and what others have to say of it.
+# What others have to say of the state of a run.
+STATE_EVENT = "system_state_event"
+# That, and changes of the state of runs.
 STATE_EVENTS = [
     "core_state",
     "end_run",
@@ -220,7 +222,7 @@ STATE_EVENTS = [
     "resume_run",
     "run_imminent",
     "start_run",
-    "system_state_event",
+    STATE_EVENT,
 ]
 
 

@@ -13,7 +13,7 @@ from django.db.models.functions import Coalesce
 
 from .choices import AWAITING_CLOSEOUT, STATUS_OF_LIFECYCLE, ExecutionStatus
 from .errors import NotFound
-from .models import JournalCursor, JournalEntry, Run, WorkflowDefinition, WorkflowExecution
+from .models import STATE_EVENTS, JournalCursor, JournalEntry, Run, WorkflowDefinition, WorkflowExecution
 
 
 def run_list() -> QuerySet[Run]:
@@ -125,6 +125,11 @@ def journal() -> QuerySet[JournalEntry]:
         .defer("run__run_conditions", "run__execution__parameter_values", "run__execution__git_version")
         .order_by("position")
     )
+
+
+def state_events() -> QuerySet[JournalEntry]:
+    """Changes of the state of runs, and what others say of it, the newest first."""
+    return JournalEntry.objects.filter(kind__in=STATE_EVENTS).select_related("run").order_by("-pk")
 
 
 def entries_after(position: int, *, limit: int) -> list[JournalEntry]:

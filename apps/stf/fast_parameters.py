@@ -11,6 +11,11 @@ def fastmon_parameters(run: Run) -> FastMon:
     return FastMon.model_validate(run.parameters.get("fastmon", {}))
 
 
+def is_sampled_here(run: Run) -> bool:
+    """Whether this testbed samples the STFs of a run; otherwise an agent of another system may, over REST."""
+    return fastmon_parameters(run).stf_sampling_rate > 0
+
+
 def fastproc_parameters(run: Run) -> FastProc:
     """The section `[fastproc]` of a run."""
     return FastProc.model_validate(run.parameters.get("fastproc", {}))

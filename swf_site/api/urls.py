@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path
 from rest_framework.routers import DefaultRouter
 
-from apps.agents.api import stf_views
+from apps.agents.api import message_views, stf_views
 from apps.agents.api import views as agents
 from apps.agents.api import visiting_views as visiting
 from apps.runs.api import numbers
@@ -23,6 +23,8 @@ router.register("runs", processing.RunViewSet, basename="run")
 router.register("namespaces", numbers.NamespaceViewSet, basename="namespace")
 router.register("workflow-definitions", workflows.WorkflowDefinitionViewSet, basename="workflow-definition")
 router.register("workflow-executions", workflows.WorkflowExecutionViewSet, basename="workflow-execution")
+router.register("system-state-events", runs.StateEventViewSet, basename="system-state-event")
+router.register("workflow-messages", message_views.WorkflowMessageViewSet, basename="workflow-message")
 router.register("journal", runs.JournalViewSet, basename="journal")
 router.register("run-states", run_views.RunStateViewSet, basename="run-state")
 router.register("stf-files", stf_views.StfFileViewSet, basename="stf-file")

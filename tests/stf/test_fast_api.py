@@ -1,4 +1,4 @@
-"""The fast path over REST and in the admin: to be read, in the existing system's words."""
+"""The fast path as REST and the admin show it, in the existing system's words."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ ADMIN = ("fastrun", "fastmonsample", "fastmonfile", "histogramwindow", "tfslice"
 
 
 def results(client: Client, query: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = client.get(f"/api/{query}").json()["results"]
+    rows: list[dict[str, Any]] = client.get(f"/api/{query}{'&' if '?' in query else '?'}limit=100").json()[
+        "results"
+    ]
     return rows
 
 
@@ -81,7 +83,7 @@ def test_unknown_states_are_refused(client: Client) -> None:
 
 
 @pytest.mark.parametrize("name", LISTS)
-def test_lists_are_read_only_and_take_a_constant_number_of_queries(client: Client, name: str) -> None:
+def test_lists_take_a_constant_number_of_queries(client: Client, name: str) -> None:
     run = a_run_at_work()
     few = queries_of(lambda: client.get(f"/api/{name}/"))
     sampled(run, 4)
@@ -89,8 +91,12 @@ def test_lists_are_read_only_and_take_a_constant_number_of_queries(client: Clien
     beat("host-3")
 
     assert queries_of(lambda: client.get(f"/api/{name}/")) == few
+
+
+def test_samples_are_made_by_nobody_over_rest(client: Client) -> None:
     client.force_login(User.objects.create_user("ann", is_staff=True))
-    assert client.post(f"/api/{name}/", {}, "application/json").status_code == 405
+
+    assert client.post("/api/fastmon-samples/", {}, "application/json").status_code == 405
 
 
 @pytest.mark.parametrize("name", ADMIN)

@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.runs.api.requests import all_said_in, made, name_of
-from apps.runs.core_states import CoreState
+from apps.runs.core_states import CoreState, CoreSubstate
 from apps.stf.api.serializers import StfSaidSerializer
 from apps.stf.api.views import StfFileViewSet as ReadOnlyStfFileViewSet
 
@@ -44,8 +44,9 @@ def _said(said: dict[str, Any]) -> SaidStf:
     """The STF in the fields of `stf_gen`."""
     notes = said.get("metadata") or {}
     state, substate = said.get("machine_state") or "", notes.get("substate")
-    if state in _NO_STATE:
-        state, substate = CoreState.RUN.value, substate or "physics"
+    state = CoreState.RUN.value if state in _NO_STATE else state
+    if state == CoreState.RUN:
+        substate = substate or CoreSubstate.PHYSICS.value
     fields = {
         "filename": said["stf_filename"],
         "size_bytes": said.get("file_size_bytes"),

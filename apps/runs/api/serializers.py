@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from ..models import JournalEntry, Run
+from ..models import STATE_EVENT, JournalEntry, Run
 from .fields import ClockTime, RunNumber
 
 
@@ -87,3 +87,48 @@ class JournalSerializer(serializers.ModelSerializer[JournalEntry]):
             "causation_id",
             "occurred_at",
         ]
+
+
+class StateEventSerializer(serializers.ModelSerializer[JournalEntry]):
+    """An entry of the journal in the existing system's columns; `event_data` is what its writer had to say."""
+
+    event_id = serializers.IntegerField(source="pk")
+    timestamp = serializers.DateTimeField(source="occurred_at")
+    run_number = serializers.SerializerMethodField()
+    event_type = serializers.SerializerMethodField()
+    state = serializers.CharField(source="payload.state", default="")
+    substate = serializers.CharField(source="payload.substate", default="")
+    event_data = serializers.SerializerMethodField()
+
+    class Meta:
+        model = JournalEntry
+        fields = [
+            "event_id",
+            "timestamp",
+            "run_number",
+            "event_type",
+            "state",
+            "substate",
+            "event_data",
+            "actor",
+        ]
+
+    def get_run_number(self, entry: JournalEntry) -> int | None:
+        return entry.run.run_number if entry.run else entry.payload.get("run_number")
+
+    def get_event_type(self, entry: JournalEntry) -> str:
+        return str(entry.payload["event_type"]) if entry.kind == STATE_EVENT else entry.kind
+
+    def get_event_data(self, entry: JournalEntry) -> dict[str, Any]:
+        return dict(entry.payload["event_data"] if entry.kind == STATE_EVENT else entry.payload)
+
+
+class StateEventSaidSerializer(serializers.Serializer[Any]):
+    """What an agent says has happened."""
+
+    timestamp = ClockTime(required=False, allow_null=True)
+    run_number = RunNumber(required=False, allow_null=True)
+    event_type = serializers.CharField(max_length=50)
+    state = serializers.CharField(max_length=50, required=False, allow_blank=True, allow_null=True)
+    substate = serializers.CharField(max_length=50, required=False, allow_blank=True, allow_null=True)
+    event_data = serializers.DictField(required=False, allow_null=True)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.viewsets import ReadOnlyModelViewSet
 
-from ..filters import JournalFilter, RunFilter
+from .. import services
+from ..filters import JournalFilter, RunFilter, StateEventFilter
 from ..models import JournalEntry, Run
-from ..selectors import journal, run_list
-from .pagination import ByPosition
-from .serializers import JournalSerializer, RunSerializer
+from ..selectors import journal, run_list, state_events
+from .pagination import ByPosition, NewestFirst
+from .requests import made, name_of, said_in
+from .serializers import JournalSerializer, RunSerializer, StateEventSaidSerializer, StateEventSerializer
 
 
 class RunViewSet(ReadOnlyModelViewSet[Run]):
@@ -32,3 +36,27 @@ class JournalViewSet(ReadOnlyModelViewSet[JournalEntry]):
     pagination_class = ByPosition
     lookup_field = "position"
     lookup_value_regex = r"\d+"
+
+
+class StateEventViewSet(ReadOnlyModelViewSet[JournalEntry]):
+    """What has happened to the state of runs, the newest first; agents add what they have seen, and nobody changes it."""
+
+    queryset = state_events()
+    serializer_class = StateEventSerializer
+    filterset_class = StateEventFilter
+    pagination_class = NewestFirst
+    lookup_value_regex = r"\d+"
+
+    def create(self, request: Request) -> Response:
+        """Keep what an agent says has happened. It changes no state."""
+        said = said_in(request, StateEventSaidSerializer)
+        entry = services.note_state_event(
+            said["event_type"],
+            by=name_of(request),
+            run_number=said.get("run_number"),
+            state=said.get("state") or "",
+            substate=said.get("substate") or "",
+            event_data=said.get("event_data"),
+            occurred_at=said.get("timestamp"),
+        )
+        return made(self.get_serializer(entry).data, created=True)

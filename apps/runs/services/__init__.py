@@ -7,7 +7,7 @@ from .follow import external_workflow, follow_daq, take_over_run
 from .numbers import give_agent_id, give_execution_sequence, give_run_number
 from .request import ensure_namespace, open_namespace, request_run
 from .saying import said_over_rest
-from .visiting import announce_run, follow_words, is_visiting, set_run_conditions
+from .visiting import announce_run, follow_words, is_visiting, note_state_event, set_run_conditions
 
 __all__ = [
     "Control",
@@ -25,6 +25,7 @@ __all__ = [
     "give_execution_sequence",
     "give_run_number",
     "is_visiting",
+    "note_state_event",
     "open_namespace",
     "record_refusal",
     "request_run",

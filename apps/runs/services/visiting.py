@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -11,7 +12,7 @@ from django.db import IntegrityError, transaction
 from .. import journal
 from ..core_states import CoreState, Pair, is_legal, pair_name, way, why_refused
 from ..errors import FieldRefused, TransitionRefused
-from ..models import Run
+from ..models import STATE_EVENT, JournalEntry, Run
 from ..selectors import get_run
 from .core_state import record_refusal
 from .follow import external_workflow, follow_daq, take_over_run
@@ -90,6 +91,34 @@ def set_run_conditions(run_number: int, conditions: dict[str, Any], *, by: str) 
             payload = {"run_conditions": conditions}
             journal.record(journal.Change("run_conditions_changed", run=run, payload=payload))
     return run
+
+
+@transaction.atomic
+def note_state_event(
+    event_type: str,
+    *,
+    by: str,
+    run_number: int | None = None,
+    state: str = "",
+    substate: str = "",
+    event_data: dict[str, Any] | None = None,
+    occurred_at: datetime | None = None,
+) -> JournalEntry:
+    """Keep what an agent says has happened, in its words, as an entry of the journal. It changes no state; the run need not
+    be known yet."""
+    known = Run.objects.select_related("namespace")
+    run = None if run_number is None else known.filter(run_number=run_number).first()
+    payload = {"event_type": event_type, "state": state, "substate": substate, "event_data": event_data or {}}
+    with said_over_rest(by):
+        return journal.record(
+            journal.Change(
+                STATE_EVENT,
+                run=run,
+                subject=event_type,
+                payload=payload if run else payload | {"run_number": run_number},
+                occurred_at=occurred_at,
+            )
+        )
 
 
 def is_visiting(run: Run) -> bool:

@@ -66,6 +66,8 @@ class TFSliceSerializer(serializers.ModelSerializer[TFSlice]):
     run_number = serializers.IntegerField(source="run.run_number")
     fastmon_file = serializers.CharField(source="fastmon_file.tf_filename")
     stf_filename = serializers.CharField(source="fastmon_file.sample.stf.stf_filename")
+    file_url = serializers.CharField(source="fastmon_file.file_url")
+    checksum = serializers.CharField(source="fastmon_file.checksum")
 
     class Meta:
         model = TFSlice
@@ -74,6 +76,8 @@ class TFSliceSerializer(serializers.ModelSerializer[TFSlice]):
             "run_number",
             "fastmon_file",
             "stf_filename",
+            "file_url",
+            "checksum",
             "slice_id",
             "req_id",
             "tf_first",

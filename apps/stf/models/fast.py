@@ -87,6 +87,9 @@ class FastMonFile(models.Model):
     status = models.CharField(max_length=20, choices=TfFileStatus, default=TfFileStatus.REGISTERED)
     created_at = models.DateTimeField(default=timezone.now)
     removed_at = models.DateTimeField(null=True, blank=True)
+    visiting = models.BooleanField(
+        default=False, help_text="An agent of another system made it, cuts it slice by slice, and removes it"
+    )
 
     class Meta:
         ordering = ["id"]
@@ -150,6 +153,10 @@ class FastRun(models.Model):
         null=True, blank=True, help_text="When the first worker was up: no slice is dispatched before"
     )
     drained_at = models.DateTimeField(null=True, blank=True, help_text="Ended, and no slice is left")
+    visiting = models.BooleanField(
+        default=False,
+        help_text="Another system's agent makes its TF files; slices are given out over REST only",
+    )
 
     stf_samples_received = models.PositiveIntegerField(default=0)
     stf_samples_skipped = models.PositiveIntegerField(default=0)

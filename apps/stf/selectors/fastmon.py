@@ -67,7 +67,7 @@ def stale_samples() -> list[tuple[Run, list[int]]]:
 
 def files_to_remove(*, limit: int) -> list[FastMonFile]:
     """TF files that nobody needs any more: their slices are final, or there will be none, for as long as their run says."""
-    kept = FastMonFile.objects.filter(status=TfFileStatus.REGISTERED)
+    kept = FastMonFile.objects.filter(status=TfFileStatus.REGISTERED, visiting=False)
     runs = Run.objects.filter(pk__in=kept.values("sample__run")).select_related("execution").order_by("pk")
     files: list[FastMonFile] = []
     for run in runs:

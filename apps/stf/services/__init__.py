@@ -52,6 +52,8 @@ from .tasks import (
     request_command,
 )
 from .visiting import end_visiting_run, keep_remarks, remark
+from .visiting_samples import SaidSlice, add_slices, add_tf_file, change_tf_file
+from .visiting_slices import claim_for, end_visiting_slice
 from .worker_tasks import (
     begin_worker_task,
     end_worker_task,
@@ -71,10 +73,13 @@ __all__ = [
     "JobReport",
     "OutputReport",
     "ReplicaChange",
+    "SaidSlice",
     "SampleRead",
     "SliceReport",
     "TaskReport",
     "TfFileMade",
+    "add_slices",
+    "add_tf_file",
     "announce_samples",
     "announce_workers",
     "apply_job_reports",
@@ -85,6 +90,8 @@ __all__ = [
     "begin_worker_task",
     "brake_off",
     "brake_on",
+    "change_tf_file",
+    "claim_for",
     "claim_slices",
     "close_dataset",
     "close_input",
@@ -92,6 +99,7 @@ __all__ = [
     "dataset_name",
     "decide_samples",
     "end_visiting_run",
+    "end_visiting_slice",
     "end_worker_task",
     "ensure_box",
     "ensure_fast_run",

@@ -149,7 +149,7 @@ def decide_samples(reads: Sequence[SampleRead]) -> list[FastMonSample]:
     )
     journal.record_many(
         [_failure(sample) for sample in samples if sample.state == SampleState.FAILED]
-        + [_registered(file) for file in files]
+        + [tf_file_change(file) for file in files]
     )
     return samples
 
@@ -232,7 +232,8 @@ def _failure(sample: FastMonSample) -> journal.Change:
     )
 
 
-def _registered(file: FastMonFile) -> journal.Change:
+def tf_file_change(file: FastMonFile) -> journal.Change:
+    """The entry, and message, that a TF file is there."""
     return journal.Change(
         "tf_file_registered",
         run=file.sample.run,

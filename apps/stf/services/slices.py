@@ -24,7 +24,8 @@ _RETURNED = ("status", "lease_until", "reason", "retries", "completed_at")
 
 
 def claim_slices(workers_up: int) -> list[TFSlice]:
-    """Give out queued slices, as many as the workers can have on their way, the runs taking turns.
+    """Give out queued slices, as many as the workers can have on their way, the runs taking turns. Those of samples that
+    another system's agent made are for whoever asks for them over REST.
 
     Nothing before a worker is up. Whoever calls sends them after this has been committed; what is not sent, its lease
     brings back.
@@ -32,12 +33,12 @@ def claim_slices(workers_up: int) -> list[TFSlice]:
     Returns:
         The slices that are claimed now, with their file, sample, STF and run.
     """
-    waiting = FastRun.objects.filter(drained_at__isnull=True, slices_queued__gt=0)
-    if workers_up == 0 or not waiting.exists():
+    at_work = FastRun.objects.filter(drained_at__isnull=True, visiting=False)
+    if workers_up == 0 or not at_work.filter(slices_queued__gt=0).exists():
         return []
     with transaction.atomic():
         # All that are at work: what is given out counts over all runs.
-        counts = Counts(FastRun.objects.filter(drained_at__isnull=True))
+        counts = Counts(at_work)
         given_out = {run_id: fast.slices_claimed for run_id, fast in counts.runs.items()}
         queued = {run_id: fast.slices_queued for run_id, fast in counts.runs.items()}
         # By the run whose slices take longest.
@@ -48,8 +49,8 @@ def claim_slices(workers_up: int) -> list[TFSlice]:
         free = depth * workers_up - sum(given_out.values())
         claimed: list[TFSlice] = []
         for run_id, count in fair_shares(free, given_out, queued).items():
-            claimed += _claim(counts, run_id, count, wait=depth * each)
-        _open_gates(counts, {one.run_id for one in claimed}, workers_up)
+            claimed += claim_of_run(counts, run_id, count, wait=depth * each)
+        open_gates(counts, {one.run_id for one in claimed}, workers_up)
         counts.settle()
     return claimed
 
@@ -114,7 +115,13 @@ def lease_end(fast: FastRun, *, wait: float = 0.0) -> datetime:
     return timezone.now() + timedelta(seconds=fastproc_parameters(fast.run).lease_seconds + wait)
 
 
-def _claim(counts: Counts, run_id: int, count: int, *, wait: float) -> list[TFSlice]:
+def claim_of_run(counts: Counts, run_id: int, count: int, *, wait: float, worker: str = "") -> list[TFSlice]:
+    """Give out so many queued slices of a locked run, if there are.
+
+    Args:
+        wait: seconds until the last of them is begun.
+        worker: who has them now, if that is known.
+    """
     fast = counts.runs[run_id]
     newest_first = fast.backlog_policy == BacklogPolicy.NEWEST_FIRST
     queued = (
@@ -126,12 +133,12 @@ def _claim(counts: Counts, run_id: int, count: int, *, wait: float) -> list[TFSl
     now, until = timezone.now(), lease_end(fast, wait=wait)
     for one in claimed:
         counts.move(one, SliceState.CLAIMED)
-        one.lease_until, one.assigned_at, one.assigned_worker = until, now, ""
+        one.lease_until, one.assigned_at, one.assigned_worker = until, now, worker
     save_slices(claimed, *_CLAIMED)
     return claimed
 
 
-def _open_gates(counts: Counts, run_ids: Iterable[int], workers_up: int) -> None:
+def open_gates(counts: Counts, run_ids: Iterable[int], workers_up: int) -> None:
     """Note when the first slice of a run was given out."""
     for run_id in run_ids:
         if counts.runs[run_id].dispatching_since is None:
