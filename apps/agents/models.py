@@ -39,6 +39,7 @@ class SystemAgent(models.Model):
     status = models.CharField(max_length=20, choices=AgentStatus, default=AgentStatus.OK)
     description = models.TextField(blank=True, help_text="What it waits for, if it waits")
     namespace = models.CharField(max_length=100, blank=True, help_text="As it says it")
+    visiting = models.BooleanField(default=False, help_text="It is no agent of this testbed")
     hostname = models.CharField(max_length=250, blank=True)
     pid = models.PositiveIntegerField(null=True, blank=True)
     started_at = models.DateTimeField(default=timezone.now)

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from http import HTTPStatus
 
+from django.core.exceptions import RequestDataTooBig
 from django.db import OperationalError, transaction
 from django.http import HttpRequest, HttpResponse
 from psycopg.errors import LockNotAvailable
@@ -32,6 +33,8 @@ def idempotency(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable
             return _refused(HTTPStatus.BAD_REQUEST, f"{HEADER} has {len(key)} characters; {_LONGEST} may be")
         try:
             return _once(key, request, get_response)
+        except RequestDataTooBig as refusal:
+            return _refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"{refusal} Send less at once.")
         except OtherRequest as refusal:
             return _refused(HTTPStatus.UNPROCESSABLE_ENTITY, str(refusal))
         except OperationalError as error:

@@ -16,6 +16,8 @@ from apps.stf.selectors import BufferUsage, buffer_usage
 
 # An agent beats every few seconds; one that has been quiet for so long is not well.
 SILENT_AFTER = timedelta(seconds=15)
+# Those of other systems beat every minute.
+VISITOR_SILENT_AFTER = timedelta(minutes=3)
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def exit_buffer(newest: Run | None) -> BufferUsage:
 def _view(agent: SystemAgent, now: datetime) -> AgentView:
     if agent.operational_state == OperationalState.EXITED:
         return AgentView(agent, "Exited", "grey", "was stopped")
-    if now - agent.last_heartbeat > SILENT_AFTER:
+    if now - agent.last_heartbeat > (VISITOR_SILENT_AFTER if agent.visiting else SILENT_AFTER):
         return AgentView(
             agent, "Silent", "red", "sends no heartbeat: see its log, ./swf-testbed status-local"
         )

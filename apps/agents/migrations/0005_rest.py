@@ -57,6 +57,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name='systemagent',
+            name='visiting',
+            field=models.BooleanField(default=False, help_text='It is no agent of this testbed'),
+        ),
+        migrations.AddField(
+            model_name='systemagent',
             name='namespace',
             field=models.CharField(blank=True, help_text='As it says it', max_length=100),
         ),

@@ -16,6 +16,7 @@ from apps.stf.choices import Registration
 from apps.stf.models import StfFile
 from apps.stf.services import keep_remarks
 
+from ..bus.legacy import modernised
 from ..bus.parse import parse
 from ..bus.schemas import StfGen
 from ..data.handlers import stfs_were_generated
@@ -92,10 +93,12 @@ def _check_runs(said: Sequence[SaidStf]) -> None:
 
 def _check_same(known: StfFile, one: SaidStf) -> None:
     """The STF is known as it is said now, as far as it is said."""
+    said = modernised({"msg_type": "stf_gen", **one.fields})
     has = {
         "run": (known.run.run_number, one.run_number),
-        "sequence": (known.sequence, one.fields.get("sequence")),
-        "file_size_bytes": (known.size_bytes, one.fields.get("size_bytes")),
+        "sequence": (known.sequence, said.get("sequence")),
+        "file_size_bytes": (known.size_bytes, said.get("size_bytes")),
+        "checksum": (known.checksum, said.get("checksum")),
     }
     for name, (before, now) in has.items():
         if now is not None and now != before:

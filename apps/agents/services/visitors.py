@@ -93,6 +93,7 @@ def _describe(agent: SystemAgent, said: VisitorBeat) -> None:
     for name in _SAID:
         if (value := getattr(said, name)) is not None:
             setattr(agent, name, value)
+    agent.visiting = True
     agent.counters = {**agent.counters, **said.counters}
     agent.last_heartbeat = timezone.now()
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from apps.agents.models import Subscriber, SystemAgent
 from apps.runs.models import Counter, JournalEntry, Namespace
+from swf_site.pages import overview
 from tests.factories import a_run
 from tests.parallel import in_parallel
 from tests.queries import queries_of
@@ -90,6 +93,13 @@ def test_a_heartbeat_makes_the_agent_known(agent: Agent) -> None:
     assert again["counters"]["mq_connected"] is True
     assert agent.get("systemagents/data-agent-ann-7/")["status"] == "OK"
     assert kinds() == ["agent_started"]
+
+
+def test_an_agent_of_another_system_may_be_quiet_for_longer(agent: Agent) -> None:
+    agent.post("systemagents/heartbeat/", BEAT)
+    for quiet, state in ((60, "Ready"), (200, "Silent")):
+        SystemAgent.objects.update(last_heartbeat=timezone.now() - timedelta(seconds=quiet))
+        assert [one.state for one in overview.agents()] == [state]
 
 
 def test_coming_going_and_waiting_are_journalled(agent: Agent) -> None:

@@ -84,6 +84,12 @@ def test_a_key_that_is_too_long_is_refused(agent: Agent) -> None:
     assert "255" in agent.post(NUMBER, status=400, Idempotency_Key="k" * 256)["detail"]
 
 
+def test_a_body_that_is_too_large_to_be_remembered_is_refused(agent: Agent) -> None:
+    problem = agent.post("logs/", ["x" * 3_000_000], status=413, Idempotency_Key="k1")
+
+    assert "less at once" in problem["detail"]
+
+
 @pytest.mark.django_db(transaction=True)
 def test_the_same_request_many_times_at_once_has_one_effect() -> None:
     agents = [Agent() for _ in range(6)]

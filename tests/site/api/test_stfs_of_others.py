@@ -80,7 +80,11 @@ def test_saying_the_same_again_changes_nothing(daq: Agent) -> None:
 
 @pytest.mark.parametrize(
     ("changes", "field"),
-    [({"file_size_bytes": 7}, "file_size_bytes"), ({"metadata": {"sequence": 3}}, "sequence")],
+    [
+        ({"checksum": "ad:1"}, "checksum"),
+        ({"file_size_bytes": 7}, "file_size_bytes"),
+        ({"metadata": {"sequence": 3}}, "sequence"),
+    ],
 )
 def test_another_stf_of_a_known_name_is_refused(daq: Agent, changes: dict[str, Any], field: str) -> None:
     daq.post("stf-files/", stf())
