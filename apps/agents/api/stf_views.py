@@ -26,18 +26,21 @@ class StfFileViewSet(ReadOnlyStfFileViewSet):
 
     def create(self, request: Request) -> Response:
         """Register an STF that lies in the exit buffer, or a list of them, all or none; a known one is left as it is.
-        Answers with the STFs, with 201 if any was not known."""
+        Answers with the STF, of a list with the ids of all in the same order and whether each was `created`; with 201 if
+        any was not known."""
         said = [_said(fields) for fields in all_said_in(request, StfSaidSerializer)]
         try:
             created = take_stfs(said, by=name_of(request))
         except MessageError as error:
             raise ValidationError({"stf_filename": [str(error)]}) from error
-        rows = {
-            stf.stf_filename: stf
-            for stf in self.get_queryset().filter(stf_filename__in=[one.name for one in said])
-        }
-        shown = self.get_serializer([rows[one.name] for one in said], many=True).data
-        return made(shown if isinstance(request.data, list) else shown[0], created=bool(created))
+        if isinstance(request.data, list):
+            return made([_short(one, created) for one in said], created=bool(created))
+        stf = self.get_queryset().get(stf_filename=said[0].name)
+        return made(self.get_serializer(stf).data, created=bool(created))
+
+
+def _short(one: SaidStf, created: set[str]) -> dict[str, Any]:
+    return {"file_id": one.name, "run": one.run_number, "created": one.name in created}
 
 
 def _said(said: dict[str, Any]) -> SaidStf:

@@ -94,13 +94,14 @@ def test_another_stf_of_a_known_name_is_refused(daq: Agent, changes: dict[str, A
 
 def test_many_are_registered_together_or_not_at_all(daq: Agent) -> None:
     answer = daq.post("stf-files/", [stf(sequence) for sequence in (3, 1, 2)])
-    assert [row["sequence"] for row in answer] == [3, 1, 2]
+    assert [row["file_id"] for row in answer] == [stf(sequence)["stf_filename"] for sequence in (3, 1, 2)]
 
     daq.post("stf-files/", [stf(4), stf(99)], status=409)
     problem = daq.post("stf-files/", [stf(4), stf(5, stf_filename="")], status=400)
     assert set(problem["errors"]["1"]) == {"stf_filename"}
     assert StfFile.objects.count() == StfRemark.objects.count() == 3
-    assert len(daq.post("stf-files/", [stf(sequence) for sequence in range(1, 5)])) == 4
+    more = daq.post("stf-files/", [stf(sequence) for sequence in range(1, 5)])
+    assert [row["created"] for row in more] == [False, False, False, True]
 
 
 def test_many_take_a_constant_number_of_queries(daq: Agent, django_assert_max_num_queries: Any) -> None:
