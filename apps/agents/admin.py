@@ -17,7 +17,16 @@ from apps.runs.admin import ReadOnlyAdmin
 from apps.runs.errors import DomainError
 
 from . import services
-from .models import ApiToken, DaqCheckpoint, DeadLetter, InboundMessage, Incident, SystemAgent
+from .models import (
+    ApiToken,
+    AppLog,
+    DaqCheckpoint,
+    DeadLetter,
+    InboundMessage,
+    Incident,
+    Subscriber,
+    SystemAgent,
+)
 
 
 @admin.register(SystemAgent)
@@ -186,3 +195,17 @@ def _do(admin: ReadOnlyAdmin, request: HttpRequest, act: Callable[[str], int], w
         admin.message_user(request, str(error), messages.ERROR)
     else:
         admin.message_user(request, f"{done} {words}", messages.SUCCESS)
+
+
+@admin.register(AppLog)
+class AppLogAdmin(ReadOnlyAdmin):
+    list_display = ["timestamp", "levelname", "app_name", "instance_name", "run_number", "message"]
+    list_filter = ["levelname"]
+    search_fields = ["=app_name", "=instance_name", "=run_number"]
+
+
+@admin.register(Subscriber)
+class SubscriberAdmin(ReadOnlyAdmin):
+    list_display = ["subscriber_name", "is_active", "delivery_type", "fraction", "updated_at"]
+    list_filter = ["is_active", "delivery_type"]
+    search_fields = ["subscriber_name"]

@@ -8,6 +8,7 @@ from django.http import HttpRequest
 
 from .models import (
     Counter,
+    IdempotentAnswer,
     JournalCursor,
     JournalEntry,
     JournalStream,
@@ -90,6 +91,12 @@ class JournalStreamAdmin(ReadOnlyAdmin):
     list_filter = ["producer"]
     list_select_related = ["run"]
     search_fields = ["=run__run_number"]
+
+
+@admin.register(IdempotentAnswer)
+class IdempotentAnswerAdmin(ReadOnlyAdmin):
+    list_display = ["key", "status", "created_at"]
+    search_fields = ["=key"]
 
 
 @admin.register(Counter)

@@ -11,7 +11,7 @@ from apps.runs.errors import DomainError
 from apps.runs.journal import acting_as
 
 from . import admin_fast, admin_processing, services  # noqa: F401 - registers the fast path and processing
-from .models import CloseoutProof, Dataset, Replica, StfFile
+from .models import CloseoutProof, Dataset, Replica, StfFile, StfRemark
 
 
 class ReplicaInline(admin.TabularInline):  # type: ignore[type-arg]
@@ -88,3 +88,11 @@ class CloseoutProofAdmin(ReadOnlyAdmin):
     list_filter = ["complete"]
     list_select_related = ["run"]
     search_fields = ["=run__run_number"]
+
+
+@admin.register(StfRemark)
+class StfRemarkAdmin(ReadOnlyAdmin):
+    list_display = ["stf", "status", "said_by", "said_at"]
+    list_filter = ["status"]
+    list_select_related = ["stf"]
+    search_fields = ["=stf__stf_filename", "=stf__run__run_number"]

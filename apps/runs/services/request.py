@@ -68,12 +68,12 @@ def new_execution(
 
 def ensure_namespace(name: str, *, owner: str) -> Namespace:
     """The namespace of this name, made on first use."""
-    return open_namespace(name, owner=owner)[0]
+    return Namespace.objects.get_or_create(name=name, defaults={"owner": owner})[0]
 
 
 @transaction.atomic
 def open_namespace(name: str, *, owner: str, description: str = "") -> tuple[Namespace, bool]:
-    """The namespace of this name, and whether it was made by this; one that is there is left as it is."""
+    """The namespace that somebody asks for, and whether it was made by this; one that is there is left as it is."""
     space, created = Namespace.objects.get_or_create(
         name=name, defaults={"owner": owner, "description": description}
     )
