@@ -9,18 +9,24 @@ from django.contrib.auth.models import User
 from django.http import HttpResponse
 from django.test import Client
 
+from apps.agents.services import issue_token
+
 
 class Agent:
-    """A client of the REST interface that has logged in as the user `agent`."""
+    """A client of the REST interface that has logged in as a user, or brings a token of the user."""
 
-    def __init__(self, name: str = "agent") -> None:
+    def __init__(self, name: str = "agent", *, by_token: bool = False) -> None:
         self.client = Client()
         user, _ = User.objects.get_or_create(username=name)
-        self.client.force_login(user)
+        self._headers: dict[str, str] = {}
+        if by_token:
+            self._headers["Authorization"] = f"Token {issue_token(user, by='tester', name='tests').secret}"
+        else:
+            self.client.force_login(user)
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> HttpResponse:
         """The answer to a request; `headers` with underscores for hyphens."""
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        named = self._headers | {name.replace("_", "-"): value for name, value in headers.items()}
         answer: Any = self.client.generic(
             method,
             f"/api/{path}",

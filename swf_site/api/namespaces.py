@@ -11,7 +11,7 @@ from rest_framework.request import Request
 
 from apps.agents.access import NotAllowed
 from apps.agents.models import ApiToken, Incident
-from apps.runs.models import JournalEntry, Run
+from apps.runs.models import JournalEntry, Namespace, Run, WorkflowExecution
 from apps.stf.models import (
     Brake,
     Dataset,
@@ -30,7 +30,9 @@ from apps.stf.models import (
 
 # How to come from a row to its namespace. Rows of other models have none.
 PATHS: dict[type[Model], str] = {
+    Namespace: "pk",
     Run: "namespace",
+    WorkflowExecution: "namespace",
     JournalEntry: "namespace",
     StfFile: "run__namespace",
     Dataset: "run__namespace",

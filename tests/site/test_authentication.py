@@ -11,9 +11,9 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from apps.agents.models import ApiToken, DeadLetter, SystemAgent
+from apps.agents.models import ApiToken, AppLog, DeadLetter, Subscriber, SystemAgent
 from apps.agents.services import issue_token, revoke_tokens
-from apps.runs.models import Namespace, Run
+from apps.runs.models import Namespace, Run, WorkflowDefinition
 from apps.stf.models import ProcessingSite, Worker
 from swf_site.api.namespaces import PATHS
 from swf_site.api.urls import router
@@ -22,7 +22,7 @@ from tests.factories import a_run, an_stf, registered
 pytestmark = pytest.mark.django_db
 
 # Rows that belong to no namespace: a token of one has nothing to look for there.
-NOBODYS = {SystemAgent, DeadLetter, ProcessingSite, Worker}
+NOBODYS = {SystemAgent, AppLog, Subscriber, DeadLetter, WorkflowDefinition, ProcessingSite, Worker}
 
 
 @pytest.fixture

@@ -66,7 +66,7 @@ def test_nobody_is_given_the_same_number_twice() -> None:
 
 
 def test_numbers_are_not_for_everybody(client: Client) -> None:
-    assert client.post("/api/state/next-run-number/").status_code == 403
+    assert client.post("/api/state/next-run-number/").status_code == 401
     assert not Counter.objects.exists()
 
 

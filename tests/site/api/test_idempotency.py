@@ -51,6 +51,14 @@ def test_keys_of_others_are_others(agent: Agent) -> None:
     assert numbers[0] != numbers[1]
 
 
+def test_a_token_is_as_good_as_a_session() -> None:
+    """And keeps its keys to itself: who does not have it is not given its answers."""
+    one, other = (Agent(by_token=True) for _ in range(2))
+    numbers = [client.post(NUMBER, status=200, Idempotency_Key="k1") for client in (one, other, one)]
+
+    assert numbers[0] == numbers[2] != numbers[1]
+
+
 def test_an_error_is_not_kept(agent: Agent) -> None:
     agent.post("namespaces/ensure/", {"name": "no good/"}, status=400, Idempotency_Key="k1")
 

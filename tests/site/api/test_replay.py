@@ -29,7 +29,7 @@ class OldAgent:
     """An agent of the existing system, with the calls that all of them make."""
 
     def __init__(self, agent_type: str) -> None:
-        self._rest = Agent("swf")
+        self._rest = Agent("swf", by_token=True)
         self.agent_type = agent_type
         answer = self.call("POST", "state/next-agent-id/")
         assert answer["status"] == "success"
