@@ -12,6 +12,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from apps.runs import services as runs
+from apps.runs.choices import RunLifecycle
 from apps.runs.core_states import CoreState, is_legal, pair_name
 from apps.runs.errors import DomainError
 from apps.runs.journal import Cause, current_cause
@@ -26,7 +27,7 @@ def run_is_imminent(message: schemas.RunImminent) -> None:
     cause = current_cause()
     if cause.heard is None:
         return
-    runs.take_over_run(
+    run = runs.take_over_run(
         message.run_number,
         runs.external_workflow(),
         namespace=message.namespace or settings.SWF_NAMESPACE,
@@ -34,7 +35,9 @@ def run_is_imminent(message: schemas.RunImminent) -> None:
         execution_id=message.execution_id or "",
         run_conditions=message.run_conditions,
     )
-    core_state_changed(message)
+    # Over REST the run may have been told further than this.
+    if run.lifecycle == RunLifecycle.REQUESTED:
+        core_state_changed(message)
 
 
 def core_state_changed(message: schemas.CoreStateMessage) -> None:
