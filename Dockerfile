@@ -2,8 +2,9 @@
 FROM python:3.11.13-bookworm AS environments
 WORKDIR /srv/swf-testbed
 COPY requirements.txt ./
+COPY client client/
 COPY services/rucio/requirements.txt services/rucio/
-RUN python -m venv .venv && .venv/bin/pip install --no-cache-dir -r requirements.txt \
+RUN python -m venv .venv && .venv/bin/pip install --no-cache-dir -r requirements.txt -r client/requirements.txt \
     && python -m venv .venv-rucio && .venv-rucio/bin/pip install --no-cache-dir -r services/rucio/requirements.txt
 
 FROM python:3.11.13-slim-bookworm

@@ -15,10 +15,11 @@ from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.live import Live
+from swf_client import Refused, events
+from swf_client.stream import DISCONNECTED
 
 from swf_site.cli.errors import CommandError
 from swf_site.cli.fastmon_display import Figures, shown
-from swf_site.cli.stream import DISCONNECTED, StreamRefused, events
 
 TIMEOUT_SECONDS = 10.0
 # Asked again so soon while the stream of events tells nothing, and at most so often while it does.
@@ -129,7 +130,7 @@ class Wakes:
                 else:
                     self._listens.set()
                     self._news.set()
-        except StreamRefused:
+        except Refused:
             self._listens.clear()  # it is then asked each second, which needs no stream
 
 

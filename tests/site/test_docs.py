@@ -39,7 +39,7 @@ MADE = {
     ".venv-rucio",
 }
 VARIABLE = re.compile(r"\bSWF_[A-Z0-9_]+\b")
-SOURCES = ("apps", "services", "swf_site", "benchmarks", "swf-testbed", "setup.sh")
+SOURCES = ("apps", "client", "services", "swf_site", "benchmarks", "swf-testbed", "setup.sh")
 
 
 def _spans(document: Path) -> list[str]:

@@ -39,9 +39,10 @@ sys.meta_path = [Finder if finder is PathFinder else finder for finder in sys.me
 def checkout(tmp_path: Path) -> Path:
     """A checkout with the script, empty requirement files and a command line that reports its arguments."""
     root = tmp_path / "check out"
-    for name in ("requirements.txt", "requirements-dev.txt", "services/rucio/requirements.txt"):
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text("# nothing\n")
+    for name in ("requirements", "requirements-dev", "client/requirements", "services/rucio/requirements"):
+        file = root / f"{name}.txt"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("# nothing\n")
     (root / "swf_site" / "cli").mkdir(parents=True)
     (root / "swf_site" / "cli" / "__init__.py").write_text(CLI)
     shutil.copy(SCRIPT, root)

@@ -1,4 +1,4 @@
-"""The stream out of a real web process, read by the command line's reader: nothing is lost, nobody harms others."""
+"""The stream out of a real web process, read by the client package: nothing is lost, nobody harms others."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection, transaction
+from swf_client import Refused, events
 
 from apps.agents.bus.relay import sequence
 from apps.agents.services import issue_token
 from apps.runs import journal
 from services.base import REPOSITORY
-from swf_site.cli.stream import StreamRefused, events
 from tests.web import PATIENCE, Web
 
 pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]
 
 READER = """
 import sys
-from swf_site.cli.stream import events
+from swf_client import events
 url, last = sys.argv[1], sys.argv[2]
 for event in events(url, msg_types=["note"], last_event_id=int(last) if last else None):
     print(event.type, event.id, event.data.get("subject", ""), flush=True)
@@ -214,9 +214,9 @@ def test_the_stream_is_for_holders_of_tokens_when_anonymous_reading_is_off(
     web = Web(tmp_path / "web.log", SWF_ANONYMOUS_READ="false")
     web.start()
     try:
-        with pytest.raises(StreamRefused, match="get_token"):
+        with pytest.raises(Refused, match="get_token"):
             next(events(web.url))
-        with pytest.raises(StreamRefused, match="unknown"):
+        with pytest.raises(Refused, match="unknown"):
             next(events(web.url, token + "x"))
         with closing(events(web.url, token)) as line:
             assert next(line).type == "connected"

@@ -1,4 +1,4 @@
-"""Following the message stream of a testbed, this one or a remote one. Standard library only; knows nothing of Django.
+"""Following the message stream of a testbed, over HTTP.
 
 for event in events("https://testbed.example.org", token, msg_types=["stf_gen", "stf_ready"]):
     print(event.type, event.data)
@@ -8,33 +8,28 @@ from __future__ import annotations
 
 import http.client
 import json
-import random
 import time
-import urllib.error
 import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
+
+from .errors import Away, Refused
+from .web import ask, base_of, pauses, words
 
 PATH = "/api/messages/stream/"
 CONNECTED = "connected"
 DISCONNECTED = "disconnected"
 # The server says something every 10 s.
 SILENT_AFTER_SECONDS = 35.0
-RETRY_FIRST_SECONDS = 0.5
-RETRY_MOST_SECONDS = 15.0
 # Longer lines are none of ours.
 _LINE_LIMIT = 16_000_000
 
 
-class StreamRefused(Exception):
-    """The testbed will not send this stream, however often it is asked; the text says why and what to do."""
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Event:
-    """One event of the stream.
+    """One event.
 
     `type` is the `msg_type` of the message in `data`, or the kind of another journal entry. Two more tell of the line:
     `connected`, and `disconnected` with `reason` and `retry_seconds` in its data. `id` is the position in the journal; a
@@ -52,7 +47,7 @@ def events(
     msg_types: Iterable[str] = (),
     run: int | None = None,
     last_event_id: int | None = None,
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     """All events that follow, each once and in order, for as long as they are asked for.
 
     A line that breaks, or is silent for 35 s, is made anew and goes on where it was, after a pause of 0.5 to 15 s. Close
@@ -66,62 +61,61 @@ def events(
         last_event_id: begin after this event; without, with what happens from now on.
 
     Raises:
-        StreamRefused: the token lets nobody in, the event is too long ago, or the address is no testbed's.
+        Refused: the token lets nobody in, the event is too long ago, or the address is no testbed's.
     """
-    if urlsplit(base_url).scheme not in {"http", "https"}:
-        raise StreamRefused(f"{base_url!r} is no address of a testbed: http://host:port")
     wish = {"msg_types": ",".join(msg_types), "run_ids": "" if run is None else str(run)}
-    url = f"{base_url.rstrip('/')}{PATH}?{urlencode({name: value for name, value in wish.items() if value})}"
-    failures = 0
+    return (event for event in positions(base_url, token, wish, last_event_id) if event.type)
+
+
+def positions(
+    base_url: str, token: str, wish: dict[str, str], last_event_id: int | None = None
+) -> Generator[Event, None, None]:
+    """As `events`, with any filters of the stream; and with events without a type, which only move the id.
+
+    Raises:
+        Refused: as `events`.
+    """
+    query = urlencode({name: value for name, value in wish.items() if value})
+    url = f"{base_of(base_url)}{PATH}?{query}"
+    waits = pauses()
     while True:
         try:
             with _open(url, token, last_event_id) as answer:
                 for event in _events_in(answer):
-                    failures = 0
+                    waits = pauses()
                     last_event_id = last_event_id if event.id is None else event.id
-                    if event.type:
-                        yield event
+                    yield event
             reason = "the testbed has ended the line"
+        except Away as error:
+            reason = str(error)
         except (OSError, http.client.HTTPException, ValueError) as error:
-            reason = _words(error)
-        pause = min(RETRY_FIRST_SECONDS * 2**failures, RETRY_MOST_SECONDS) * random.uniform(0.5, 1)  # noqa: S311
-        failures = min(failures + 1, 10)
+            reason = words(error, SILENT_AFTER_SECONDS)
+        pause = next(waits)
         yield Event(DISCONNECTED, last_event_id, {"reason": reason, "retry_seconds": round(pause, 1)})
         time.sleep(pause)
 
 
-def _open(url: str, token: str, last_event_id: int | None) -> Any:
+def _open(url: str, token: str, last_event_id: int | None) -> http.client.HTTPResponse:
     """The answer, which is a stream.
 
     Raises:
-        StreamRefused: asking again is of no use.
-        OSError: it may be.
+        Refused: asking again is of no use.
+        Away: it may be.
     """
     headers = {"Accept": "text/event-stream"}
-    if token:
-        headers["Authorization"] = f"Bearer {token}"
     if last_event_id is not None:
         headers["Last-Event-ID"] = str(last_event_id)
     request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the scheme is checked
     try:
-        answer = urllib.request.urlopen(request, timeout=SILENT_AFTER_SECONDS)  # noqa: S310 - as above
-    except urllib.error.HTTPError as error:
-        with error:
-            detail = _detail(error)
-        if error.code in {408, 429} or error.code >= 500:
-            raise OSError(detail) from error
-        raise StreamRefused(detail) from error
+        answer = ask(request, token=token, timeout=SILENT_AFTER_SECONDS)
+    except Refused as refusal:
+        if refusal.status >= 500:
+            raise Away(str(refusal)) from refusal
+        raise
     if not answer.headers.get("Content-Type", "").startswith("text/event-stream"):
         answer.close()
-        raise StreamRefused(f"{url} is no message stream: is this the address of a testbed?")
+        raise Refused(f"{url} is no message stream: is this the address of a testbed?")
     return answer
-
-
-def _detail(error: urllib.error.HTTPError) -> str:
-    try:
-        return str(json.loads(error.read(100_000))["detail"])
-    except (ValueError, KeyError, TypeError, OSError, http.client.HTTPException):
-        return f"the testbed answers {error.code} {error.reason}"
 
 
 def _events_in(answer: BinaryIO) -> Iterator[Event]:
@@ -139,10 +133,3 @@ def _events_in(answer: BinaryIO) -> Iterator[Event]:
         elif not name and not value:
             yield Event(kind, position, json.loads(data) if data else {})
             kind, position, data = "", None, ""
-
-
-def _words(error: Exception) -> str:
-    reason = getattr(error, "reason", error)
-    if isinstance(reason, TimeoutError):
-        return f"the testbed has said nothing for {SILENT_AFTER_SECONDS:.0f} s"
-    return str(reason) or type(reason).__name__

@@ -1,0 +1,239 @@
+"""The handler of logs against a server that comes and goes: who logs never waits, and what is lost is counted."""
+
+from __future__ import annotations
+
+import http.server
+import logging
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from swf_client import LogHandler, Rest, logs, web
+
+from .server import Server, answers
+
+PATIENCE = 20.0
+
+
+class Keeper:
+    """Keeps records as the testbed does: a batch as a whole or not at all, one with a known key not again."""
+
+    def __init__(self) -> None:
+        self.records: list[dict[str, Any]] = []
+        self.batches: list[int] = []
+        self.troubles: list[int] = []
+        self._keys: set[str] = set()
+        self._guard = threading.Lock()
+
+    def __call__(self, handler: http.server.BaseHTTPRequestHandler) -> None:
+        asked = self.server.asked[-1]
+        with self._guard:
+            status = self.troubles.pop(0) if self.troubles else 201
+            if any("poison" in record["message"] for record in asked.body):
+                status = 400
+            if status in {201, 504} and asked.headers["idempotency-key"] not in self._keys:
+                # A proxy that gives up does not stop what is behind it.
+                self._keys.add(asked.headers["idempotency-key"])
+                self.records += asked.body
+                self.batches.append(len(asked.body))
+        answers(status)(handler)
+
+    @property
+    def said(self) -> list[str]:
+        return [record["message"] for record in self.records]
+
+    def __enter__(self) -> Keeper:
+        self.server = Server(otherwise=self)
+        self.server.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.server.__exit__()
+
+
+@pytest.fixture
+def keeper(monkeypatch: pytest.MonkeyPatch) -> Iterator[Keeper]:
+    monkeypatch.setattr(web, "RETRY_FIRST_SECONDS", 0.001)
+    with Keeper() as running:
+        yield running
+
+
+@pytest.fixture
+def logger() -> Iterator[logging.Logger]:
+    """A logger of this test alone; its handlers are closed in the end."""
+    found = logging.Logger("of the test")
+    yield found
+    for handler in found.handlers:
+        handler.close()
+
+
+def handler_of(keeper: Keeper, logger: logging.Logger, **options: Any) -> LogHandler:
+    handler = LogHandler(Rest(keeper.server.url), "example", "example-agent-ann-1", **options)
+    logger.addHandler(handler)
+    return handler
+
+
+def eventually(condition: Any) -> None:
+    """Wait until the condition holds."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_record_says_what_there_is_to_say(keeper: Keeper, logger: logging.Logger) -> None:
+    handler = handler_of(keeper, logger)
+    try:
+        raise ValueError("why")
+    except ValueError:
+        logger.exception("no %s", "good", extra={"run_id": 100010, "path": sys})
+    handler.flush()
+
+    (record,) = keeper.records
+    assert record["app_name"] == "example"
+    assert record["instance_name"] == "example-agent-ann-1"
+    assert record["timestamp"].endswith("+00:00")
+    assert (record["level"], record["levelname"]) == (40, "ERROR")
+    assert record["message"].startswith("no good\nTraceback")
+    assert record["message"].endswith("ValueError: why")
+    assert (record["module"], record["funcname"]) == (
+        "test_logs",
+        "test_a_record_says_what_there_is_to_say",
+    )
+    assert record["extra_data"] == {"run_id": 100010, "path": str(sys)}
+
+
+def test_a_thousand_records_come_in_order_in_few_requests(keeper: Keeper, logger: logging.Logger) -> None:
+    handler = handler_of(keeper, logger)
+    for nth in range(1000):
+        logger.info("%d", nth)
+    handler.flush()
+
+    assert keeper.said == [str(nth) for nth in range(1000)]
+    assert len(keeper.server.asked) <= 4
+
+
+def test_nothing_is_lost_or_doubled_whatever_the_server_says(keeper: Keeper, logger: logging.Logger) -> None:
+    keeper.troubles = [503, 504, 429, 504, 502, 504]
+    handler = handler_of(keeper, logger)
+    for nth in range(1000):
+        logger.info("%d", nth)
+    handler.flush()
+
+    assert keeper.said == [str(nth) for nth in range(1000)]
+
+
+def test_who_logs_does_not_wait_for_a_server_that_says_nothing(logger: logging.Logger) -> None:
+    held = threading.Event()
+
+    def late(handler: http.server.BaseHTTPRequestHandler) -> None:
+        held.wait(PATIENCE)
+        answers(201)(handler)
+
+    with Server(otherwise=late) as server:
+        handler = LogHandler(Rest(server.url), "example", "example-agent-ann-1")
+        logger.addHandler(handler)
+        logger.info("first")
+        eventually(lambda: server.asked)
+        begun = time.monotonic()
+        for nth in range(1000):
+            logger.info("%d", nth)
+        assert time.monotonic() - begun < 2
+        held.set()
+        handler.close()
+
+
+def test_the_oldest_are_dropped_and_counted_when_there_are_too_many(
+    keeper: Keeper, logger: logging.Logger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "GATHER_SECONDS", 0.0)
+    keeper.troubles = [503] * 1000
+    handler = handler_of(keeper, logger, kept_records=100)
+    logger.info("in hand")
+    eventually(lambda: keeper.server.asked)
+    for nth in range(350):
+        logger.info("%d", nth)
+    keeper.troubles = []
+    handler.flush()
+
+    first, note, *others = keeper.records
+    assert first["message"] == "in hand"
+    assert note["extra_data"] == {"dropped": 250}
+    assert (note["level"], note["message"].split()[0]) == (30, "250")
+    assert [record["message"] for record in others] == [str(nth) for nth in range(250, 350)]
+
+
+def test_a_record_that_is_refused_takes_no_other_with_it(
+    keeper: Keeper, logger: logging.Logger, capfd: pytest.CaptureFixture[str]
+) -> None:
+    handler = handler_of(keeper, logger)
+    for nth in range(100):
+        logger.info("poison" if nth == 37 else "%d", *(() if nth == 37 else (nth,)))
+    handler.flush()
+
+    *others, note = keeper.records
+    assert [record["message"] for record in others] == [str(nth) for nth in range(100) if nth != 37]
+    assert note["extra_data"] == {"dropped": 1}
+    assert "refuses log records" in capfd.readouterr().err
+
+
+def test_a_record_that_cannot_be_formatted_hurts_nobody(
+    keeper: Keeper, logger: logging.Logger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    handler = handler_of(keeper, logger)
+    logger.info("%d", "no number")
+    logger.info("fine")
+    handler.flush()
+    assert keeper.said == ["fine"]
+
+
+def test_without_a_good_token_standard_error_is_told_once_and_records_wait(
+    keeper: Keeper,
+    logger: logging.Logger,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(logs, "RETRY_MOST_SECONDS", 0.01)
+    keeper.troubles = [401, 401, 401]
+    handler = handler_of(keeper, logger)
+    logger.info("one")
+    handler.flush()
+
+    assert keeper.said == ["one"]
+    assert capfd.readouterr().err.count("refuses log records") == 1
+
+
+PROGRAM = """
+import logging, sys
+from swf_client import LogHandler, Rest
+logging.getLogger().addHandler(LogHandler(Rest(sys.argv[1]), "example", "example-agent-ann-1"))
+for nth in range(700):
+    logging.warning("%d", nth)
+"""
+
+
+def ended(url: str) -> tuple[str, float]:
+    """What a program that logs and ends says on standard error, and after how long it has ended."""
+    begun = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", PROGRAM, url], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0
+    return done.stderr, time.monotonic() - begun
+
+
+def test_a_process_sends_everything_before_it_ends(keeper: Keeper) -> None:
+    said, _ = ended(keeper.server.url)
+    assert keeper.said == [str(nth) for nth in range(700)]
+    assert not said
+
+
+def test_a_process_ends_though_the_server_is_away_and_says_what_is_lost() -> None:
+    with Server() as gone:
+        pass
+    said, seconds = ended(gone.url)
+    assert said == f"example-agent-ann-1: 700 log records were not sent to {gone.url}\n"
+    assert seconds < 8
