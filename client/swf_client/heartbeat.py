@@ -15,6 +15,7 @@ from .rest import Rest
 PERIOD_SECONDS = 5.0
 LAST_WORD_SECONDS = 5.0
 _PATH = "systemagents/heartbeat/"
+_SAID_AT_ONCE = ("status", "mq_connected")
 
 logger = logging.getLogger(__name__)
 
@@ -60,15 +61,16 @@ class Heartbeat:
         self._thread.start()
 
     def say(self, **said: Any) -> None:
-        """Change what the next heartbeats say; a changed `status` is said at once.
+        """Change what the next heartbeats say; a changed `status` or `mq_connected` is said at once.
 
         Args:
             said: fields of the heartbeat: `status` (OK, WARNING, ERROR), `description`, `operational_state` (READY,
                 PROCESSING), `mq_connected`, `current_stf_count`, `total_stf_processed`, `metadata`, ...
         """
         with self._guard:
-            is_news = said.get("status", self._said["status"]) != self._said["status"]
+            before = [self._said.get(name) for name in _SAID_AT_ONCE]
             self._said.update(said)
+            is_news = before != [self._said.get(name) for name in _SAID_AT_ONCE]
         if is_news:
             self._wake.set()
 

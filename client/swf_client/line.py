@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import time
+from collections import deque
 from typing import Any
 
 import stomp
@@ -11,6 +12,7 @@ import stomp
 from .errors import Away, Refused, SettingMissing
 
 CONNECT_SECONDS = 10.0
+_GOODBYE_SECONDS = 2.0
 _HEARTBEAT_MILLISECONDS = 10_000
 # Before, it believed any broker unless it was given authorities.
 _VERIFIES_SINCE = 9
@@ -26,6 +28,7 @@ class Line:
             SettingMissing: the broker's certificate could not be verified.
         """
         self._inbox: queue.Queue[Any] = queue.Queue()
+        self._early: deque[Any] = deque()
         self._connection = stomp.Connection12(
             hosts,
             heartbeats=(_HEARTBEAT_MILLISECONDS, _HEARTBEAT_MILLISECONDS),
@@ -45,11 +48,13 @@ class Line:
             Away: it does not answer.
         """
         try:
+            deadline = time.monotonic() + CONNECT_SECONDS
             self._connection.connect(user, password)
-            self._await_login(user, time.monotonic() + CONNECT_SECONDS)
-            self._connection.subscribe(
-                destination, id="1", ack="client-individual", headers={"activemq.prefetchSize": str(prefetch)}
-            )
+            self._await_login(user, deadline)
+            # Only once it is confirmed does the queue keep what comes.
+            headers = {"activemq.prefetchSize": str(prefetch), "receipt": "subscribed"}
+            self._connection.subscribe(destination, id="1", ack="client-individual", headers=headers)
+            self._await("RECEIPT", deadline)
         except (OSError, stomp.exception.StompException) as error:
             raise Away(_words(error, "the broker cannot be reached")) from error
 
@@ -59,7 +64,7 @@ class Line:
         Raises:
             Away: the connection has ended.
         """
-        return self._next(None)
+        return self._early.popleft() if self._early else self._next(None)
 
     def acknowledge(self, frame: Any) -> None:
         """The message has been handled.
@@ -82,20 +87,25 @@ class Line:
         try:
             if self._connection.is_connected():
                 self._connection.disconnect()
+                self._await("", time.monotonic() + _GOODBYE_SECONDS)
+        except (Away, OSError, stomp.exception.StompException):
+            pass  # it has ended, or was broken before
+        if self._connection.transport.running:
             self._connection.transport.disconnect_socket()
-        except (OSError, stomp.exception.StompException):
-            pass  # it was broken
 
     def _await_login(self, user: str, deadline: float) -> None:
         try:
-            while self._next(deadline - time.monotonic()).cmd != "CONNECTED":
-                pass
+            self._await("CONNECTED", deadline)
         except Away as error:
             if any(sign in str(error).lower() for sign in _LOGIN_REFUSED):
                 raise Refused(
                     f"the broker does not let {user!r} in (ACTIVEMQ_USER, ACTIVEMQ_PASSWORD): {error}"
                 ) from error
             raise
+
+    def _await(self, command: str, deadline: float) -> None:
+        while (frame := self._next(deadline - time.monotonic())).cmd != command:
+            self._early.append(frame)
 
     def _next(self, seconds: float | None) -> Any:
         try:
@@ -135,6 +145,9 @@ class _Listener(stomp.ConnectionListener):  # type: ignore[misc] # stomp.py has 
         self._inbox.put(frame)
 
     def on_message(self, frame: Any) -> None:
+        self._inbox.put(frame)
+
+    def on_receipt(self, frame: Any) -> None:
         self._inbox.put(frame)
 
     def on_error(self, frame: Any) -> None:
