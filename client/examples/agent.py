@@ -1,9 +1,9 @@
 """An agent on another machine: it is known to the testbed, sends its logs there, and is told of each STF that is ready.
 
-    pip install swf-client
+    pip install ./client
     SWF_MONITOR_URL=http://testbed:8000 SWF_API_TOKEN=swf_... python agent.py
 
-With `ACTIVEMQ_HOST` and the other variables of the broker it takes its messages there, with `swf-client[stomp]`.
+With `ACTIVEMQ_HOST` and the other variables of the broker it takes its messages from there; that needs stomp.py.
 """
 
 import logging

@@ -26,8 +26,9 @@ logger = logging.getLogger(__name__)
 
 
 class Agent:
-    """A context manager. Inside, the agent has its `name`, beats, and what it logs with Python's logging (INFO and above)
-    goes to the testbed too. At the end, by Ctrl-C, SIGTERM or an exception as well, it says that it has exited.
+    """A context manager. Inside, the agent has its `name` and beats, and what it logs with Python's logging goes to the
+    testbed too, from INFO on, as far as the levels of its loggers let it through. At the end, by Ctrl-C, SIGTERM or an
+    exception as well, it says that it has exited.
 
     `rest` asks the testbed anything else; `heartbeat` says what else there is to say.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import uuid
 from collections.abc import Generator, Iterator
@@ -143,6 +144,39 @@ def publish(engine: Engine, *numbers: int) -> None:
     plain = PlainClient(engine.environment())
     send(plain, *numbers)
     plain.close()
+
+
+@pytest.fixture
+def secured(activemq: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ActiveMQ]:
+    """A broker that speaks TLS, by a certificate that nobody else knows: `tmp_path / "broker.pem"`."""
+    store, certificate = tmp_path / "broker.p12", tmp_path / "broker.pem"
+    common = ["-keystore", str(store), "-storepass", "secret", "-alias", "broker"]
+    make = ["-genkeypair", "-keyalg", "EC", "-dname", "CN=localhost", "-ext", "SAN=dns:localhost"]
+    for command in ([*make, "-storetype", "PKCS12"], ["-exportcert", "-rfc", "-file", str(certificate)]):
+        subprocess.run(["keytool", *command, *common], check=True, capture_output=True)
+    monkeypatch.setenv("ACTIVEMQ_KEYSTORE", str(store))
+    monkeypatch.setenv("ACTIVEMQ_KEYSTORE_PASSWORD", "secret")
+    for of in ("activemq", "activemq-stomp", "activemq-stomp-tls"):
+        port(tmp_path, of)
+    broker = ActiveMQ(tmp_path)
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+def test_over_tls_the_broker_must_show_a_certificate_that_is_trusted(
+    secured: ActiveMQ, tmp_path: Path, name: str
+) -> None:
+    said = {"ACTIVEMQ_PORT": str(secured.tls_port), "ACTIVEMQ_USE_SSL": "true"}
+    trusting = said | {"ACTIVEMQ_SSL_CA_CERTS": str(tmp_path / "broker.pem")}
+    with closing(messages(at(secured, ACTIVEMQ_HOST="localhost", **trusting), name)) as line:
+        connected(line)
+        publish(secured, 1, 2)
+        assert taken(line, 2) == [1, 2]
+    # Unknown to the system's authorities; of another host.
+    for stranger in (at(secured, ACTIVEMQ_HOST="localhost", **said), at(secured, **trusting)):
+        with closing(messages(stranger, name)) as line:
+            assert next(line).type == "disconnected"
 
 
 def test_a_broker_that_is_away_is_asked_again(name: str) -> None:

@@ -106,6 +106,7 @@ def test_what_the_image_copies_is_there_and_enough() -> None:
     assert all((REPOSITORY / name).exists() for name in kept)
     needed = {
         "apps",
+        "client",
         "services",
         "swf_site",
         "templates",
