@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from swf_client import LogHandler, Rest, logs, web
 
 from .server import Server, answers
@@ -117,14 +119,27 @@ def test_a_thousand_records_come_in_order_in_few_requests(keeper: Keeper, logger
     assert len(keeper.server.asked) <= 4
 
 
-def test_nothing_is_lost_or_doubled_whatever_the_server_says(keeper: Keeper, logger: logging.Logger) -> None:
-    keeper.troubles = [503, 504, 429, 504, 502, 504]
-    handler = handler_of(keeper, logger)
-    for nth in range(1000):
-        logger.info("%d", nth)
-    handler.flush()
+@settings(max_examples=25)
+@given(
+    troubles=st.lists(st.sampled_from([201, 401, 429, 500, 502, 503, 504]), max_size=12),
+    bursts=st.lists(st.integers(0, 700), min_size=1, max_size=4),
+)
+def test_nothing_is_lost_or_doubled_whatever_the_server_says(troubles: list[int], bursts: list[int]) -> None:
+    logger, sent = logging.Logger("of the test"), 0
+    with pytest.MonkeyPatch.context() as patch, Keeper() as keeper:
+        patch.setattr(web, "RETRY_FIRST_SECONDS", 0.001)
+        patch.setattr(logs, "RETRY_MOST_SECONDS", 0.001)
+        patch.setattr(logs, "GATHER_SECONDS", 0.0)
+        keeper.troubles = list(troubles)
+        handler = handler_of(keeper, logger)
+        for burst in bursts:
+            for _ in range(burst):
+                logger.info("%d", sent)
+                sent += 1
+            handler.flush()
+        handler.close()
 
-    assert keeper.said == [str(nth) for nth in range(1000)]
+    assert keeper.said == [str(nth) for nth in range(sent)]
 
 
 def test_who_logs_does_not_wait_for_a_server_that_says_nothing(logger: logging.Logger) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from itertools import islice
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from swf_client import Event, Refused, events, stream, web
 
 from .server import Reply, Server, answers, streams
@@ -36,6 +38,28 @@ def test_events_come_as_they_were_sent_however_the_network_cuts_them(server: Ser
         Event("note", 5, {"n": 1}),
         Event("note", 6, {"n": 2}),
     ]
+
+
+@settings(max_examples=40)
+@given(cuts=st.lists(st.integers(0, 400), max_size=8), piece=st.integers(1, 50))
+def test_each_event_comes_once_and_in_order_wherever_lines_break(cuts: list[int], piece: int) -> None:
+    texts = [b'event: note\nid: %d\ndata: {"n": %d}\n\n' % (nth, nth) for nth in range(10)]
+
+    def line(length: int) -> Reply:
+        """What follows the last event that was seen, as far as it comes before the line breaks."""
+
+        def reply(handler: http.server.BaseHTTPRequestHandler) -> None:
+            last = int(handler.headers.get("Last-Event-ID", "-1"))
+            sent = b"".join(texts[last + 1 :])[:length]
+            pieces = (sent[at : at + piece] for at in range(0, len(sent), piece))
+            streams(*pieces, whole=length % 2 == 0)(handler)
+
+        return reply
+
+    with pytest.MonkeyPatch.context() as patch, Server(*map(line, cuts), otherwise=line(10_000)) as server:
+        patch.setattr(web, "RETRY_FIRST_SECONDS", 0.001)
+        notes = (event for event in events(server.url) if event.type == "note")
+        assert [event.data["n"] for event in islice(notes, 10)] == list(range(10))
 
 
 def test_the_wish_goes_with_the_request(server: Server) -> None:
