@@ -87,9 +87,12 @@ class Line:
         try:
             if self._connection.is_connected():
                 self._connection.disconnect()
-                self._await("", time.monotonic() + _GOODBYE_SECONDS)
+                # Only when the broker ends the connection has it all acknowledgements.
+                deadline = time.monotonic() + _GOODBYE_SECONDS
+                while True:
+                    self._next(deadline - time.monotonic())
         except (Away, OSError, stomp.exception.StompException):
-            pass  # it has ended, or was broken before
+            pass  # that end, or an earlier one
         if self._connection.transport.running:
             self._connection.transport.disconnect_socket()
 
