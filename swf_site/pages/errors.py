@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse, HttpResponseServerError
+import sys
+from http import HTTPStatus
+
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse, HttpResponseServerError, JsonResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
+
+from apps.runs.live.listen import database_away
+from swf_site.api.errors import CONTENT_TYPE, problem
+
+_RETRY_AFTER_SECONDS = 2
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -14,5 +23,17 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """500: drawn without request and database, either of which may be what failed."""
+    """500: drawn without request and database, either of which may be what failed.
+
+    REST is answered with 503 while the database is away, so that programs ask again.
+    """
+    error = sys.exception()
+    if isinstance(error, InterfaceError | OperationalError) and request.path.startswith("/api/"):
+        away = HTTPStatus.SERVICE_UNAVAILABLE
+        return JsonResponse(
+            problem(away, database_away(error)),
+            status=away.value,
+            content_type=CONTENT_TYPE,
+            headers={"Retry-After": str(_RETRY_AFTER_SECONDS)},
+        )
     return HttpResponseServerError(render_to_string("500.html"))

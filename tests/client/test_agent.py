@@ -13,7 +13,7 @@ from time import monotonic
 
 import pytest
 from django.utils import timezone
-from swf_client import Agent, LogHandler, Refused, Rest
+from swf_client import Agent, Away, LogHandler, Refused, Rest
 from swf_client.state import State
 
 from apps.agents.models import AppLog, Subscriber, SystemAgent
@@ -115,6 +115,19 @@ def test_reasons_come_by_field(rest: Rest) -> None:
     with pytest.raises(Refused, match="operational_state") as refusal:
         rest.post("systemagents/heartbeat/", {"instance_name": "a", "operational_state": "HAPPY"})
     assert list(refusal.value.errors) == ["operational_state"]
+
+
+def test_a_testbed_whose_database_is_away_is_asked_again(transactional_db: None, tmp_path: Path) -> None:
+    web = Web(tmp_path / "web.log", DATABASE_URL="postgresql://nobody@127.0.0.1:1/nothing")
+    web.start()
+    asking = Rest(web.url, a_token(), patience=1.0)
+    try:
+        for ask in (lambda: asking.get("runs/"), lambda: asking.post("logs/", [])):
+            with pytest.raises(Away, match="the database does not answer") as away:
+                ask()
+            assert away.value.retry_after == 2
+    finally:
+        web.kill()
 
 
 @pytest.fixture
