@@ -10,6 +10,7 @@ from django.http import HttpResponse
 from django.test import Client
 
 from apps.agents.services import issue_token
+from tests.people import a_user
 
 
 class Agent:
@@ -17,7 +18,7 @@ class Agent:
 
     def __init__(self, name: str = "agent", *, by_token: bool = False) -> None:
         self.client = Client()
-        user, _ = User.objects.get_or_create(username=name)
+        user = User.objects.filter(username=name).first() or a_user(name, "agent")
         self._headers: dict[str, str] = {}
         if by_token:
             self._headers["Authorization"] = f"Token {issue_token(user, by='tester', name='tests').secret}"

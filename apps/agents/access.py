@@ -1,6 +1,6 @@
 """Who is let in: by a token, by a session, or without either as long as anybody may read.
 
-One check for REST (`swf_site.api.authentication`), the message stream and the WebSocket.
+For REST (`swf_site.api`), the message stream and the WebSocket; `apps.runs.access` decides.
 """
 
 from __future__ import annotations
@@ -13,16 +13,18 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.http import HttpRequest, parse_cookie
 
-from .choices import TokenScope
+from apps.runs.access import Person, Right, refusal
+from apps.runs.people import person_of
+
 from .models import ApiToken
 from .services import TokenRefused, authenticate_token
 
 SCHEMES = ("Token", "Bearer")
 # What a client is told to bring with the next request.
 CHALLENGE = 'Bearer realm="swf-testbed"'
-NOBODY = "log in, or bring a token as `Authorization: Bearer <token>`; manage.py get_token makes one"
 
 
 class AccessRefused(Exception):
@@ -30,7 +32,7 @@ class AccessRefused(Exception):
 
 
 class NotAllowed(AccessRefused):
-    """The token is good, but not for this."""
+    """It is known who asks, but whoever it is may not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,42 +58,36 @@ def token_in(authorization: str) -> ApiToken | None:
     return authenticate_token(secret.strip())
 
 
-def check_scope(token: ApiToken, scope: TokenScope) -> None:
-    """Go on if the token is good for this.
-
-    Raises:
-        NotAllowed: it is not.
-    """
-    if scope not in token.scopes:
-        raise NotAllowed(
-            f"this token is good for {', '.join(token.scopes)}; this needs the scope {scope.value}"
-        )
+def holder_of(token: ApiToken) -> Person:
+    """Who comes by this token, as far as the token goes."""
+    within = token.namespace.name if token.namespace else ""
+    return person_of(token.user, scopes=frozenset(token.scopes), within=within)
 
 
 def reader_of(headers: Iterable[tuple[bytes, bytes]]) -> Reader:
     """Whoever asks over ASGI to read, by the request's headers. It reads the database.
 
     Raises:
-        AccessRefused: nobody is let in; `NotAllowed` when the token has not the scope `read`.
+        AccessRefused: nobody is let in; `NotAllowed` when it is known who asks, but not allowed.
     """
     named: Mapping[bytes, bytes] = dict(headers)
     try:
         token = token_in(named.get(b"authorization", b"").decode("latin1"))
-    except TokenRefused as refusal:
-        raise AccessRefused(str(refusal)) from refusal
-    if token is not None:
-        check_scope(token, TokenScope.READ)
-        return Reader(token.pk, token.namespace.name if token.namespace else "", token.expires_at)
-    if settings.SWF_ANONYMOUS_READ or _has_session(named.get(b"cookie", b"").decode("latin1")):
+    except TokenRefused as error:
+        raise AccessRefused(str(error)) from error
+    person = holder_of(token) if token else person_of(_user_of(named.get(b"cookie", b"").decode("latin1")))
+    if said := refusal(person, Right.READ):
+        raise NotAllowed(said) if person.name else AccessRefused(said)
+    if token is None:
         return Reader()
-    raise AccessRefused(NOBODY)
+    return Reader(token.pk, person.within, token.expires_at)
 
 
-def _has_session(cookies: str) -> bool:
+def _user_of(cookies: str) -> AbstractBaseUser | AnonymousUser:
+    """Who has the session of these cookies."""
     key = parse_cookie(cookies).get(settings.SESSION_COOKIE_NAME)
     if not key:
-        return False
+        return AnonymousUser()
     request: Any = HttpRequest()
     request.session = import_module(settings.SESSION_ENGINE).SessionStore(key)
-    user = get_user(request)
-    return user.is_authenticated and user.is_active
+    return get_user(request)

@@ -1,17 +1,25 @@
-"""Runs in the admin: to look at. States change by services only; what people may set is a namespace's description."""
+"""Runs in the admin: to look at. States change by services only; what people may set is a namespace's description, and who
+may do what."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.models import User
 from django.db.models import Model
 from django.http import HttpRequest
 
+from . import services
 from .models import (
     Counter,
     IdempotentAnswer,
+    Identity,
     JournalCursor,
     JournalEntry,
     JournalStream,
+    Membership,
     Namespace,
     Run,
     WorkflowDefinition,
@@ -45,6 +53,58 @@ class NamespaceAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
+
+
+class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]
+    """In which namespaces a user acts."""
+
+    model = Membership
+    extra = 0
+
+
+class IdentityInline(admin.TabularInline):  # type: ignore[type-arg]
+    """By whom an identity provider means a user."""
+
+    model = Identity
+    extra = 0
+
+
+admin.site.unregister(User)
+
+
+@admin.register(User)
+class PersonAdmin(UserAdmin):  # type: ignore[type-arg]
+    """Users with their roles, which are groups, and their namespaces. Single permissions have no meaning here."""
+
+    list_display = ["username", "email", "is_active", "is_superuser", "last_login"]
+    list_filter = ["groups", "is_active"]
+    fieldsets = [
+        (None, {"fields": ["username", "password"]}),
+        ("Personal info", {"fields": ["first_name", "last_name", "email"]}),
+        ("What it may do", {"fields": ["is_active", "is_superuser", "groups"]}),
+        ("Important dates", {"fields": ["last_login", "date_joined"]}),
+    ]
+    inlines = [MembershipInline, IdentityInline]
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: Any) -> None:
+        """Save groups and namespaces, and say so in the journal."""
+        super().save_related(request, form, formsets, change)
+        services.note_access(form.instance, by=request.user.get_username())
+
+
+@admin.register(Membership)
+class MembershipAdmin(ReadOnlyAdmin):
+    list_display = ["user", "namespace"]
+    list_filter = ["namespace"]
+    list_select_related = ["user", "namespace"]
+    search_fields = ["user__username"]
+
+
+@admin.register(Identity)
+class IdentityAdmin(ReadOnlyAdmin):
+    list_display = ["user", "issuer", "subject"]
+    list_select_related = ["user"]
+    search_fields = ["user__username", "subject"]
 
 
 @admin.register(Run)

@@ -1,9 +1,10 @@
-"""What happens: namespaces, workflows, runs, and the journal of every change."""
+"""What happens: namespaces and who acts in them, workflows, runs, and the journal of every change."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
@@ -28,6 +29,42 @@ class Namespace(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Membership(models.Model):
+    """A user acts in a namespace; in all of them without one."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="memberships")
+    # Never to be emptied by a deletion: without a namespace it is good for all.
+    namespace = models.ForeignKey(
+        Namespace, models.PROTECT, null=True, blank=True, related_name="+", help_text="All without"
+    )
+
+    class Meta:
+        ordering = ["user", "namespace"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user", "namespace"], name="membership_unique", nulls_distinct=False
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.namespace or '*'}"
+
+
+class Identity(models.Model):
+    """By whom an identity provider means a user: the provider never gives its `subject` to another person."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="identities")
+    issuer = models.CharField(max_length=250)
+    subject = models.CharField(max_length=255)
+
+    class Meta:
+        verbose_name_plural = "identities"
+        constraints = [models.UniqueConstraint(fields=["issuer", "subject"], name="identity_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.subject} at {self.issuer}"
 
 
 class Counter(models.Model):

@@ -1,60 +1,41 @@
-"""Who asks over REST: by a token, beside Django's own ways; and that nobody does where only somebody may read."""
+"""Who asks over REST: by a token, beside Django's own ways."""
 
 from __future__ import annotations
 
-from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, PermissionDenied
-from rest_framework.permissions import SAFE_METHODS
+from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
-from apps.agents.access import CHALLENGE, NOBODY, NotAllowed, check_scope, token_in
-from apps.agents.choices import TokenScope
+from apps.agents.access import CHALLENGE, holder_of, token_in
 from apps.agents.models import ApiToken
 from apps.agents.services import TokenRefused
-
-from .namespaces import check_view
+from apps.runs.access import Person
+from apps.runs.people import person_of
 
 
 class ByToken(BaseAuthentication):
-    """`Authorization: Token <token>` or `Bearer <token>`: the user of the token, as far as the token goes.
-
-    It says here already what the token is not good for, since views choose their permissions themselves.
-    """
+    """`Authorization: Token <token>` or `Bearer <token>`: the user of the token. What it is good for, permissions say."""
 
     def authenticate(self, request: Request) -> tuple[AbstractBaseUser, ApiToken] | None:
         """The user and the token; None when there is no token.
 
         Raises:
             AuthenticationFailed: the token lets nobody in.
-            PermissionDenied: it is not good for this method, or not for this address.
         """
         try:
             token = token_in(request.META.get("HTTP_AUTHORIZATION", ""))
-            if token is None:
-                return None
-            check_scope(token, TokenScope.READ if request.method in SAFE_METHODS else TokenScope.WRITE)
-            check_view(request, token)
         except TokenRefused as refusal:
             raise AuthenticationFailed(str(refusal)) from refusal
-        except NotAllowed as refusal:
-            raise PermissionDenied(str(refusal)) from refusal
-        return token.user, token
+        return (token.user, token) if token else None
 
     def authenticate_header(self, request: Request) -> str:
         """What a client is told to bring."""
         return CHALLENGE
 
 
-class Nobody(BaseAuthentication):
-    """The last way: nobody has said who asks. Where only somebody may read, that is an error, whatever the view allows."""
-
-    def authenticate(self, request: Request) -> None:
-        """Nobody.
-
-        Raises:
-            NotAuthenticated: anonymous reading is off.
-        """
-        if not settings.SWF_ANONYMOUS_READ:
-            raise NotAuthenticated(NOBODY)
+def asker(request: Request) -> Person:
+    """Who asks, as far as its token goes if it came by one."""
+    if isinstance(request.auth, ApiToken):
+        return holder_of(request.auth)
+    return person_of(request.user)

@@ -6,11 +6,10 @@ from typing import Any
 
 from django.db.models import Model, QuerySet
 from rest_framework.filters import BaseFilterBackend
-from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 
-from apps.agents.access import NotAllowed
 from apps.agents.models import ApiToken, Incident
+from apps.runs.access import NO_NAMESPACE, Right
 from apps.runs.models import JournalEntry, Namespace, Run, WorkflowExecution
 from apps.stf.models import (
     Brake,
@@ -27,6 +26,8 @@ from apps.stf.models import (
     TFSlice,
     WorkerTask,
 )
+
+from .bodies import named_by, namespaces_at_work, namespaces_named
 
 # How to come from a row to its namespace. Rows of other models have none.
 PATHS: dict[type[Model], str] = {
@@ -61,34 +62,41 @@ class WithinNamespace(BaseFilterBackend):
         return queryset.filter(**{PATHS[queryset.model]: token.namespace_id})
 
 
-def check_view(request: Request, token: ApiToken) -> None:
-    """Go on if the address is one that a token of its namespace may use.
+def places_of(request: Request, view: Any, right: Right) -> list[str]:
+    """The namespaces of what is asked for, as `apps.runs.access` takes them.
 
-    Raises:
-        NotAllowed: what is there belongs to no namespace; or it is to be changed, and is not of this one.
+    None for lists, and rows looked up in them, that `WithinNamespace` keeps to the namespace of the token; none either
+    for what is not there, which the view says itself.
     """
-    if token.namespace is None:
-        return
-    view: Any = request.parser_context["view"]
     model = getattr(getattr(view, "queryset", None), "model", None)
-    if request.method in SAFE_METHODS:
-        allowed = model in PATHS or _is_of_a_run(view, token)
-    else:
-        allowed = model in PATHS and _is_of_a_row(view, model, token)
-    if not allowed:
-        raise NotAllowed(
-            f"this token is good for the namespace {token.namespace} only; this is of another, or of none"
-        )
+    if model in PATHS and right == Right.READ:
+        return []
+    if model in PATHS and getattr(view, "detail", False):
+        return _of_a_row(view, model)
+    if model in PATHS and right == Right.REPORT:
+        return _of_new_rows(request, view)
+    if "run_number" in view.kwargs:
+        return namespaces_of_run(view.kwargs["run_number"])
+    return [NO_NAMESPACE]
 
 
-def _is_of_a_run(view: Any, token: ApiToken) -> bool:
-    """Whether the address is below that of a run of the namespace."""
-    runs = Run.objects.filter(namespace=token.namespace, run_number=view.kwargs.get("run_number"))
-    return "run_number" in view.kwargs and runs.exists()
+def namespaces_of_run(run_number: int) -> list[str]:
+    """The one namespace of a run; none if there is no such run."""
+    return list(Run.objects.filter(run_number=run_number).values_list("namespace__name", flat=True))
 
 
-def _is_of_a_row(view: Any, model: type[Model], token: ApiToken) -> bool:
-    """Whether the address is that of a row of the namespace. Actions need not look it up in the filtered list."""
-    lookup = view.lookup_url_kwarg or view.lookup_field
-    row = {PATHS[model]: token.namespace, view.lookup_field: view.kwargs.get(lookup)}
-    return bool(view.detail) and view.get_queryset().filter(**row).exists()
+def _of_a_row(view: Any, model: type[Model]) -> list[str]:
+    """Of the row of this address. Actions need not look it up in the filtered list."""
+    lookup = {view.lookup_field: view.kwargs.get(view.lookup_url_kwarg or view.lookup_field)}
+    path = "name" if model is Namespace else f"{PATHS[model]}__name"
+    names = view.get_queryset().filter(**lookup).values_list(path, flat=True)
+    return [name or NO_NAMESPACE for name in names]
+
+
+def _of_new_rows(request: Request, view: Any) -> list[str]:
+    if view.action == "claim":
+        return namespaces_at_work(request)
+    if view.action == "ensure":
+        name = named_by(request.data, "name")
+        return [name] if name else []
+    return namespaces_named(request)

@@ -1,4 +1,4 @@
-"""What staff may do with a run from its page. Services do it; a refusal is shown on the page."""
+"""What operators may do with a run from its page. Services do it; a refusal is shown on the page."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from functools import wraps
 from typing import Any, get_args
 
 from django.contrib import messages
-from django.contrib.admin.views.decorators import staff_member_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.views.decorators.http import require_POST
 
 from apps.runs.errors import DomainError
 from apps.runs.selectors import get_run
@@ -18,14 +16,15 @@ from apps.runs.services import Control, control_run
 from apps.stf.services import force_close, retry_failed
 from apps.stf.services.fast_control import set_backlog_policy
 
+from .access import action
+
 CONTROLS: tuple[Control, ...] = get_args(Control)
 
 
 def _action(act: Callable[..., str]) -> Callable[..., HttpResponse]:
-    """A POST by staff that does something with a run and says in words what, on the run's page."""
+    """A POST that does something with a run and says in words what, on the run's page."""
 
-    @require_POST
-    @staff_member_required
+    @action
     @wraps(act)
     def view(request: HttpRequest, run_number: int, **named: Any) -> HttpResponse:
         who, why = request.user.get_username(), request.POST.get("reason", "").strip()
@@ -38,8 +37,7 @@ def _action(act: Callable[..., str]) -> Callable[..., HttpResponse]:
     return view
 
 
-@require_POST
-@staff_member_required
+@action
 def backlog_policy(request: HttpRequest, run_number: int) -> HttpResponse:
     """Have another policy decide what becomes of slices that are too many; back to the page of fast monitoring."""
     try:

@@ -10,7 +10,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseServerError, Json
 from django.shortcuts import render
 from django.template.loader import render_to_string
 
+from apps.runs.access import Right, refusal
 from apps.runs.live.listen import database_away
+from apps.runs.people import person_of
 from swf_site.api.errors import CONTENT_TYPE, problem
 
 _RETRY_AFTER_SECONDS = 2
@@ -19,7 +21,8 @@ _RETRY_AFTER_SECONDS = 2
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """404: says what was looked for, where a page knows it."""
     said = str(exception.args[0]) if exception.args and isinstance(exception.args[0], str) else ""
-    return render(request, "404.html", {"said": said}, status=404)
+    may_read = not refusal(person_of(request.user), Right.READ)
+    return render(request, "404.html", {"said": said, "may_read": may_read}, status=404)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

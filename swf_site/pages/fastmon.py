@@ -22,6 +22,7 @@ from apps.stf.histograms import BINS, QUANTITIES
 from apps.stf.selectors.fast_windows import runs_to_compare, windows_shown
 
 from . import overview
+from .access import acting
 from .fastmon_content import GROUPS, Gathered, Json, as_content, detectors_of, gather
 from .run import hinders
 
@@ -79,7 +80,7 @@ def fastmon_page(request: HttpRequest, run_number: int) -> HttpResponse:
         "plots": PLOTS,
         "number": str(run_number),
         "download": _query({"group": chosen["group"], "window": chosen["window"]}),
-        "may_act": request.user.is_staff,
+        **acting(request, run_number),
         "policies": BacklogPolicy,
     }
     return render(request, "fastmon.html", page)

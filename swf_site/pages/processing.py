@@ -14,6 +14,7 @@ from apps.stf.models import ProcessingTask
 from apps.stf.selectors import SiteCounts, brakes_on, site_counts, site_list, task_list
 from apps.stf.selectors.progress import OutputCounts, failed_jobs, output_counts
 
+from .access import acting
 from .run_processing import Segment, bar
 
 TASKS_PER_PAGE = 25
@@ -69,7 +70,7 @@ def processing_page(request: HttpRequest) -> HttpResponse:
         "of_all": of_all,
         "of_runs": [brake for brake in brakes if brake.run is not None],
         "failures": list(failed_jobs()[:FAILURES_SHOWN]),
-        "may_act": request.user.is_staff,
+        **acting(request),
         "controls_version": f"{of_all and of_all.since}"
         + " ".join(f"{site.name} {site.is_down}" for site in sites),
     }

@@ -1,4 +1,4 @@
-"""What staff may do with processing from the pages. Services do it; a refusal is shown on the page."""
+"""What operators may do with processing from the pages. Services do it; a refusal is shown on the page."""
 
 from __future__ import annotations
 
@@ -7,23 +7,22 @@ from functools import wraps
 from typing import Any
 
 from django.contrib import messages
-from django.contrib.admin.views.decorators import staff_member_required
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
-from django.views.decorators.http import require_POST
 
 from apps.runs.errors import DomainError
 from apps.stf import services
 from apps.stf.choices import TaskCommand
 
+from .access import action
+
 Act = Callable[..., str]
 
 
 def _action(act: Act) -> Callable[..., HttpResponse]:
-    """A POST by staff that says in words what it did, on the run's page or, without a run, on that of processing."""
+    """A POST that says in words what it did, on the run's page or, without a run, on that of processing."""
 
-    @require_POST
-    @staff_member_required
+    @action
     @wraps(act)
     def view(request: HttpRequest, **named: Any) -> HttpResponse:
         who, why = request.user.get_username(), request.POST.get("reason", "").strip()

@@ -15,6 +15,7 @@ from apps.stf.selectors import has_failed
 from apps.stf.selectors.slices import fast_run_of
 
 from . import overview
+from .access import acting
 from .run_processing import processing_parts
 from .run_state import PROCESSED, pipeline, run_state
 from .timeline import timeline
@@ -66,7 +67,7 @@ def _parts(request: HttpRequest, run: Run) -> dict[str, object]:
         "missing": proof.missing[:MOST_MISSING_SHOWN] if proof else [],
         "waiting": [] if settled else [row for row in overview.agents() if hinders(row)],
         "timeline": timeline(run),
-        "may_act": request.user.is_staff,
+        **acting(request, run.run_number),
         "takes_data": run.lifecycle in TAKING_DATA,
         "paused": run.lifecycle == RunLifecycle.PAUSED,
         "may_retry": not settled and (has_failed(run) or processing["has_failed"]),

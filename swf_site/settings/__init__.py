@@ -26,7 +26,7 @@ ALLOWED_HOSTS = env.words("SWF_ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]")
 
 INSTALLED_APPS = [
     "daphne",
-    "django.contrib.admin",
+    "swf_site.apps.TestbedAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -38,7 +38,7 @@ INSTALLED_APPS = [
     "apps.runs",
     "apps.stf",
     "apps.agents",
-    "swf_site",
+    "swf_site.apps.SiteConfig",
 ]
 
 MIDDLEWARE = [
@@ -49,6 +49,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "swf_site.security.ReadersOnly",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "swf_site.api.idempotency.idempotency",
@@ -134,14 +135,20 @@ REST_FRAMEWORK = {
         "swf_site.api.authentication.ByToken",
         "rest_framework.authentication.SessionAuthentication",
         "rest_framework.authentication.BasicAuthentication",
-        "swf_site.api.authentication.Nobody",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticatedOrReadOnly"],
+    "DEFAULT_PERMISSION_CLASSES": ["swf_site.api.permissions.AsRolesAllow"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer", "swf_site.api.csv.CSVRenderer"],
 }
 
-# Whether REST and streams show what there is to anybody who reaches the server, or only to users and holders of tokens.
+# Whether pages, REST and streams show what there is to anybody who reaches the server, or only to those with a role.
 SWF_ANONYMOUS_READ = env.flag("SWF_ANONYMOUS_READ", default=True)
+AUTHENTICATION_BACKENDS = ["swf_site.backends.Roles"]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "home"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
 
 # Each web process feeds its own layer from the journal: nothing to install, nothing lost over a restart.
 CHANNEL_LAYERS = {

@@ -5,13 +5,14 @@ from __future__ import annotations
 from base64 import b64encode
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
 from apps.agents import services
 from apps.agents.models import DeadLetter
 from apps.runs.models import JournalEntry
+from tests.people import a_user
 
 from .letters import Handler, parked, unreadable
 
@@ -38,11 +39,9 @@ def states() -> list[str]:
     return list(DeadLetter.objects.order_by("pk").values_list("state", flat=True))
 
 
-def signed_in(client: Client, *, permission: str = "change_deadletter") -> Client:
-    """The client as a user, ann, who has this permission and no other."""
-    ann = User.objects.create_user("ann")
-    ann.user_permissions.add(Permission.objects.get(codename=permission))
-    client.force_login(ann)
+def signed_in(client: Client, *, role: str = "operator", within: str = "*") -> Client:
+    """The client as a user, ann, with this role, in this namespace."""
+    client.force_login(a_user("ann", role, within=within))
     return client
 
 
@@ -164,19 +163,17 @@ def test_what_cannot_be_replayed_is_a_problem_that_says_why(client: Client) -> N
     assert client.post(f"/api/dead-letters/{10**20}/replay/").status_code == 404
 
 
-@pytest.mark.parametrize("permission", [None, "view_deadletter", "delete_deadletter"])
+@pytest.mark.parametrize("role", [None, "viewer", "agent", "operator"])
 @pytest.mark.parametrize("action", ["replay", "discard", "../replay"])
-def test_who_may_not_change_letters_only_reads_them(
-    client: Client, permission: str | None, action: str
-) -> None:
+def test_letters_are_for_operators_of_all_namespaces(client: Client, role: str | None, action: str) -> None:
     letter = parked(Handler())
-    if permission:
-        signed_in(client, permission=permission)
+    if role:
+        signed_in(client, role=role, within="night")
     address = "/api/dead-letters/replay/" if ".." in action else f"/api/dead-letters/{letter.pk}/{action}/"
 
     answer = client.post(address, {"reason": "x", "all": True}, "application/json")
 
-    refused = 403 if permission else 401
+    refused = 403 if role else 401
     assert (answer.status_code, answer["Content-Type"]) == (refused, "application/problem+json")
     assert client.get("/api/dead-letters/").status_code == 200
     assert states() == ["open"]

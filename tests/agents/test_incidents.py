@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 
@@ -14,6 +13,7 @@ from apps.agents.services import Trouble
 from apps.runs.errors import DomainError, NotFound
 from apps.runs.models import JournalEntry
 from tests.factories import a_run
+from tests.people import a_user
 
 pytestmark = pytest.mark.django_db
 
@@ -85,10 +85,8 @@ def test_they_are_read_over_rest(client: Client) -> None:
     assert client.post("/api/incidents/").status_code in (403, 405)
 
 
-def test_staff_acknowledge_and_clear_in_the_admin(client: Client) -> None:
-    ann = User.objects.create_user("ann", is_staff=True)
-    ann.user_permissions.set(Permission.objects.filter(content_type__model="incident"))
-    client.force_login(ann)
+def test_admins_acknowledge_and_clear_in_the_admin(client: Client) -> None:
+    client.force_login(a_user("ann", "admin"))
     services.open_incidents([trouble()])
     [pk] = Incident.objects.values_list("pk", flat=True)
     page = reverse("admin:agents_incident_changelist")
@@ -98,3 +96,18 @@ def test_staff_acknowledge_and_clear_in_the_admin(client: Client) -> None:
     assert Incident.objects.get().state == "acknowledged"
     client.post(page, {"action": "clear", "_selected_action": [pk], "reason": "over"})
     assert Incident.objects.get().cleared_reason == "over"
+
+
+def test_operators_acknowledge_and_clear_over_rest(client: Client) -> None:
+    client.force_login(a_user("ann", "operator"))
+    services.open_incidents([trouble()])
+    address = f"/api/incidents/{Incident.objects.get().pk}"
+
+    seen = client.post(f"{address}/acknowledge/")
+    unsaid = client.post(f"{address}/clear/", {}, "application/json")
+    over = client.post(f"{address}/clear/", {"reason": "over"}, "application/json")
+
+    assert (seen.json()["state"], seen.json()["acknowledged_by"]) == ("acknowledged", "ann")
+    assert (unsaid.status_code, list(unsaid.json()["errors"])) == (400, ["reason"])
+    assert (over.json()["state"], over.json()["cleared_reason"]) == ("cleared", "over")
+    assert client.post("/api/incidents/0/clear/", {"reason": "x"}, "application/json").status_code == 404

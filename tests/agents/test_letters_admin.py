@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from apps.agents import services
 from apps.agents.models import DeadLetter
 from apps.runs.models import JournalEntry
+from tests.people import a_user
 
 from .letters import Handler, parked, replay, unreadable
 
@@ -27,11 +27,9 @@ def states() -> list[str]:
     return list(DeadLetter.objects.order_by("pk").values_list("state", flat=True))
 
 
-def staff(client: Client, *codenames: str) -> Client:
-    """The client as a member of staff with these permissions."""
-    ann = User.objects.create_user("ann", is_staff=True)
-    ann.user_permissions.set(Permission.objects.filter(codename__in=codenames))
-    client.force_login(ann)
+def signed_in(client: Client, role: str) -> Client:
+    """The client as a user with this role."""
+    client.force_login(a_user("ann", role))
     return client
 
 
@@ -85,17 +83,18 @@ def test_chosen_letters_are_discarded_with_a_reason(admin_client: Client) -> Non
     assert (letter.discarded_by, letter.discarded_reason) == ("admin", "by mistake")
 
 
-def test_who_may_only_look_has_no_actions(client: Client) -> None:
+@pytest.mark.parametrize("role", ["viewer", "agent", "operator"])
+def test_the_admin_is_for_admins(client: Client, role: str) -> None:
     letter = parked(Handler())
-    page = do(staff(client, "view_deadletter"), "replay", letter)
+    page = do(signed_in(client, role), "replay", letter)
 
-    assert "Replay selected" not in page
+    assert f"This needs the role admin; ann has {role}" in page
     assert states() == ["open"]
 
 
-def test_who_may_change_letters_acts_but_edits_and_deletes_nothing(client: Client) -> None:
+def test_an_admin_acts_but_edits_and_deletes_nothing(client: Client) -> None:
     letter = parked(Handler())
-    staff(client, "view_deadletter", "change_deadletter", "delete_deadletter")
+    signed_in(client, "admin")
 
     assert client.post(f"{LIST}{letter.pk}/change/", {"reason": "x"}).status_code == 403
     assert client.post(f"{LIST}{letter.pk}/delete/", {"post": "yes"}).status_code == 403

@@ -18,6 +18,7 @@ from apps.agents.models import ApiToken
 from apps.agents.services import TokenRefused, authenticate_token, issue_token, revoke_tokens
 from apps.runs.errors import DomainError, NotFound
 from apps.runs.models import JournalEntry, Namespace
+from tests.people import a_user
 from tests.queries import count_queries
 
 pytestmark = pytest.mark.django_db
@@ -174,7 +175,9 @@ def test_the_command_takes_what_a_token_is_good_for(ann: User) -> None:
 
 
 def test_the_command_makes_a_user_when_asked() -> None:
-    user = authenticate_token(called("plotter", "--create-user")[0].strip()).user
+    out, err = called("plotter", "--create-user")
+    user = authenticate_token(out.strip()).user
+    assert "plotter has no role yet" in err
 
     assert (user.username, user.has_usable_password(), user.is_staff) == ("plotter", False, False)
     assert authenticate_token(called("plotter", "--create-user")[0].strip()).user == user
@@ -219,10 +222,9 @@ def test_the_admin_shows_tokens_and_revokes_them(ann: User, admin_client: Client
     assert (token.revoked_at is not None, token.revoked_by) == (True, "admin")
 
 
-def test_only_those_who_may_change_tokens_revoke_them(ann: User, client: Client) -> None:
+def test_only_admins_revoke_tokens(ann: User, client: Client) -> None:
     token = issued(ann).token
-    User.objects.create_user("looker", password="p", is_staff=True)
-    client.login(username="looker", password="p")
+    client.force_login(a_user("looker", "operator", is_staff=True))
 
     client.post("/admin/agents/apitoken/", {"action": "revoke", "_selected_action": [token.pk]})
 

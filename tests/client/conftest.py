@@ -21,6 +21,7 @@ from apps.agents.services import issue_token
 from apps.runs.models import Run
 from services.base import REPOSITORY
 from tests.factories import an_stf, registered
+from tests.people import a_user
 from tests.web import PATIENCE, Web
 
 EXAMPLE = REPOSITORY / "client" / "examples" / "agent.py"
@@ -37,7 +38,7 @@ def web(transactional_db: None, tmp_path: Path) -> Iterator[Web]:
 
 def a_token(user: str = "ann", expires_at: datetime | None = None) -> str:
     """A token that may read and write."""
-    owner, _ = User.objects.get_or_create(username=user)
+    owner = User.objects.filter(username=user).first() or a_user(user, "agent")
     return issue_token(owner, by="tester", name="for tests", expires_at=expires_at).secret
 
 

@@ -18,6 +18,7 @@ from apps.stf.models import ProcessingSite, Worker
 from swf_site.api.namespaces import PATHS
 from swf_site.api.urls import router
 from tests.factories import a_run, an_stf, registered
+from tests.people import a_user
 
 pytestmark = pytest.mark.django_db
 
@@ -27,7 +28,7 @@ NOBODYS = {SystemAgent, AppLog, Subscriber, DeadLetter, WorkflowDefinition, Proc
 
 @pytest.fixture
 def ann() -> User:
-    return User.objects.create_user("ann", is_staff=True)
+    return a_user("ann", "operator")
 
 
 def a_token(user: User, **what: Any) -> str:

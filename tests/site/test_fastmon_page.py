@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from django.contrib.auth.models import User
 from django.test import Client
 
 from apps.agents import services as agents
@@ -19,6 +18,7 @@ from apps.stf.histograms import fill
 from swf_site.pages.fastmon_content import as_content, gather
 from tests.factories import a_running_run
 from tests.fast import a_sampled_run, beat, claimed, cut, not_sampled, sampled, settle, some_hits
+from tests.people import a_user
 from tests.queries import queries_of
 from tests.site.test_pages import text
 
@@ -226,10 +226,10 @@ def test_incidents_are_named_until_they_are_cleared(client: Client) -> None:
     assert "Incidents 0 nothing to look at" in text(client.get(address(run)))
 
 
-def test_staff_change_the_policy(client: Client) -> None:
+def test_operators_change_the_policy(client: Client) -> None:
     run = a_sampled_run(1)
     assert "Set the policy" not in text(client.get(address(run)))
-    client.force_login(User.objects.create_user("shifter", is_staff=True))
+    client.force_login(a_user("shifter", "operator"))
     assert "Set the policy" in text(client.get(address(run)))
 
     done = client.post(address(run, "policy/"), {"policy": "sample_down"}, follow=True)

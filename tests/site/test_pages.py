@@ -34,6 +34,7 @@ from tests.factories import (
     registered,
     verified,
 )
+from tests.people import a_user
 from tests.queries import queries_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("exit_buffer")]
@@ -47,7 +48,7 @@ def text(page: Any) -> str:
 @pytest.fixture
 def shifter(client: Client) -> Client:
     """Somebody from the staff, logged in."""
-    client.force_login(User.objects.create_user("shifter", is_staff=True))
+    client.force_login(a_user("shifter", "operator"))
     return client
 
 
@@ -256,7 +257,8 @@ def test_nobody_else_may_act(client: Client, django_user_model: type[User]) -> N
 
     answer = client.post(f"/runs/{run.run_number}/abort/", {"reason": "fun"})
 
-    assert answer.status_code == 302
+    assert answer.status_code == 403
+    assert "This needs the role operator; stranger has no role" in text(answer)
     assert "abort_workflow" not in kinds(run)
     assert "Abort" not in text(client.get(f"/runs/{run.run_number}/"))
 
@@ -264,7 +266,7 @@ def test_nobody_else_may_act(client: Client, django_user_model: type[User]) -> N
 def test_an_action_needs_the_token_of_its_page() -> None:
     run = a_running_run()
     client = Client(enforce_csrf_checks=True)
-    client.force_login(User.objects.create_user("shifter", is_staff=True))
+    client.force_login(a_user("shifter", "operator"))
 
     assert client.post(f"/runs/{run.run_number}/stop/").status_code == 403
     assert client.get(f"/runs/{run.run_number}/stop/").status_code == 405

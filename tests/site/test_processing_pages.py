@@ -18,6 +18,7 @@ from apps.stf.services import TaskReport
 from swf_site.pages.run_processing import bar
 from swf_site.pages.run_state import pipeline, run_state
 from tests.factories import a_running_run, an_stf, ended, verified
+from tests.people import a_user
 from tests.processing import (
     BNL,
     JLAB,
@@ -44,7 +45,7 @@ def text(page: Any) -> str:
 @pytest.fixture
 def shifter(client: Client) -> Client:
     """Somebody from the staff, logged in."""
-    client.force_login(User.objects.create_user("shifter", is_staff=True))
+    client.force_login(a_user("shifter", "operator"))
     return client
 
 
@@ -418,7 +419,7 @@ def test_nobody_else_may_act(client: Client) -> None:
         "/processing/brake/on/",
         f"/processing/sites/{BNL}/down/",
     ):
-        assert client.post(path, {"reason": "fun", "policy": "none", "site": BNL}).status_code == 302
+        assert client.post(path, {"reason": "fun", "policy": "none", "site": BNL}).status_code == 403
         assert client.get(path).status_code == 405
     assert not Brake.objects.exists()
     assert DecisionBox.objects.get().policy == "round-robin"

@@ -15,7 +15,6 @@ from time import monotonic, sleep
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 from django.db import connection, transaction
 from swf_client import Refused, events
 
@@ -23,6 +22,7 @@ from apps.agents.bus.relay import sequence
 from apps.agents.services import issue_token
 from apps.runs import journal
 from services.base import REPOSITORY
+from tests.people import a_user
 from tests.web import PATIENCE, Web
 
 pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]
@@ -208,9 +208,7 @@ def unread(web: Web) -> Iterator[socket.socket]:
 def test_the_stream_is_for_holders_of_tokens_when_anonymous_reading_is_off(
     transactional_db: None, tmp_path: Path
 ) -> None:
-    token = issue_token(
-        User.objects.create_user("ann"), by="tester", name="for tests", scopes=["read"]
-    ).secret
+    token = issue_token(a_user("ann", "viewer"), by="tester", name="for tests", scopes=["read"]).secret
     web = Web(tmp_path / "web.log", SWF_ANONYMOUS_READ="false")
     web.start()
     try:

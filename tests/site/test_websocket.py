@@ -15,6 +15,7 @@ from apps.agents.services import issue_token
 from apps.runs.models import Namespace
 from swf_site import websocket
 from swf_site.websocket import NOT_ALLOWED, NOT_LOGGED_IN, Readers
+from tests.people import a_user
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
@@ -46,7 +47,7 @@ async def outcome(headers: dict[str, str]) -> Any:
 
 def bearer(**what: Any) -> dict[str, str]:
     """The header of a new token."""
-    user, _ = User.objects.get_or_create(username="ann")
+    user = User.objects.filter(username="ann").first() or a_user("ann", "viewer")
     secret = issue_token(user, **{"by": "tester", "name": "for tests", **what}).secret
     return {"Authorization": f"Bearer {secret}"}
 
@@ -54,7 +55,7 @@ def bearer(**what: Any) -> dict[str, str]:
 def cookie(name: str) -> dict[str, str]:
     """The header of somebody who has logged in."""
     client = Client()
-    client.force_login(User.objects.create_user("bob"))
+    client.force_login(a_user("bob", "viewer"))
     return {"Cookie": f"{name}={client.cookies[name].value}"}
 
 
@@ -72,6 +73,19 @@ async def test_readers_come_by_session_or_token_when_nobody_else_may(settings: A
     assert await outcome({"Origin": "http://evil.example.org"} | logged_in) is None
     # A program comes from no page.
     assert await outcome(token) == "welcome"
+
+
+async def test_a_user_without_a_role_is_refused(settings: Any) -> None:
+    settings.SWF_ANONYMOUS_READ = False
+
+    def stranger() -> dict[str, str]:
+        client = Client()
+        client.force_login(a_user("stranger"))
+        return {
+            "Cookie": f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}"
+        }
+
+    assert await outcome(OURS | await database_sync_to_async(stranger)()) == NOT_ALLOWED
 
 
 async def test_a_token_that_is_not_good_for_it_is_refused() -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 from django.test import Client
 
 from apps.runs.models import Run
 from apps.stf.choices import WorkerStatus
 from apps.stf.models import FastMonFile
 from tests.fast import a_sampled_run, beat, claimed, cut, not_sampled, sampled, settle
+from tests.people import a_user
 from tests.queries import queries_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("exit_buffer")]
@@ -94,7 +94,7 @@ def test_lists_take_a_constant_number_of_queries(client: Client, name: str) -> N
 
 
 def test_samples_are_made_by_nobody_over_rest(client: Client) -> None:
-    client.force_login(User.objects.create_user("ann", is_staff=True))
+    client.force_login(a_user("ann", "operator"))
 
     assert client.post("/api/fastmon-samples/", {}, "application/json").status_code == 405
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from django.contrib.auth.models import Permission, User
 from django.db.models import Model
 from django.test import Client
 
 from apps.stf import services
 from apps.stf.models import Brake, ProcessingSite
+from tests.people import a_user
 from tests.processing import BNL, a_processed_run, attach, process, submit, task_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("exit_buffer")]
@@ -58,15 +58,12 @@ def test_brakes_are_taken_off_and_put_on_again(admin_client: Client) -> None:
     assert Brake.objects.get(is_on=True).run is None
 
 
-def test_who_may_only_look_has_no_actions_and_nobody_edits(client: Client) -> None:
+def test_it_is_for_admins_and_nobody_edits(client: Client) -> None:
     a_processed_run()
     site = ProcessingSite.objects.get(name=BNL)
-    ann = User.objects.create_user("ann", is_staff=True)
-    ann.user_permissions.set(Permission.objects.filter(codename="view_processingsite"))
-    client.force_login(ann)
-
-    assert "Mark down" not in do(client, "mark_down", site, reason="fun")
-    ann.user_permissions.add(Permission.objects.get(codename="change_processingsite"))
+    client.force_login(a_user("ann", "operator"))
+    assert "This needs the role admin" in do(client, "mark_down", site, reason="fun")
+    client.force_login(a_user("bob", "admin"))
     assert client.post(f"/admin/stf/processingsite/{site.pk}/change/", {"is_down": True}).status_code == 403
     assert not ProcessingSite.objects.filter(is_down=True).exists()
 

@@ -12,6 +12,7 @@ from apps.runs.models import JournalEntry, Run
 from apps.stf import services
 from apps.stf.models import Brake, DecisionBox, ProcessingOutput, ProcessingSite
 from apps.stf.services import TaskReport
+from tests.people import a_user
 from tests.processing import (
     BNL,
     JLAB,
@@ -42,7 +43,7 @@ LISTS = (
 @pytest.fixture
 def staff(client: Client) -> Client:
     """The client as ann, of the staff."""
-    client.force_login(User.objects.create_user("ann", is_staff=True))
+    client.force_login(a_user("ann", "operator"))
     return client
 
 
@@ -211,7 +212,7 @@ def test_a_task_that_panda_does_not_know_cannot_be_commanded(staff: Client) -> N
 
 
 @pytest.mark.parametrize(("name", "refused"), [("nobody", 401), ("stranger", 403)])
-def test_only_staff_acts(client: Client, name: str, refused: int) -> None:
+def test_only_operators_act(client: Client, name: str, refused: int) -> None:
     run = an_active_run()
     if name == "stranger":
         client.force_login(User.objects.create_user("stranger"))

@@ -77,8 +77,8 @@ class ReplayWishSerializer(serializers.Serializer[Any]):
         return attrs
 
 
-class DiscardWishSerializer(serializers.Serializer[Any]):
-    """Why nobody needs to look at a letter any more."""
+class ReasonSerializer(serializers.Serializer[Any]):
+    """Why nobody needs to look at a letter or an incident any more."""
 
     reason = serializers.CharField()
 

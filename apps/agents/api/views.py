@@ -1,4 +1,4 @@
-"""Agents and incidents over REST, to be read; dead letters, to be read, replayed and discarded."""
+"""Agents over REST, to be read; incidents, to be acknowledged and cleared; dead letters, to be replayed and discarded."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from apps.runs.api.requests import made, name_of
 from .. import selectors, services
 from ..filters import DeadLetterFilter, IncidentFilter, SystemAgentFilter
 from ..models import DeadLetter, Incident, SystemAgent
-from .permissions import MayChange
 from .serializers import (
     DeadLetterSerializer,
-    DiscardWishSerializer,
     IncidentSerializer,
+    ReasonSerializer,
     ReplayWishSerializer,
     SystemAgentSerializer,
 )
@@ -50,6 +49,21 @@ class IncidentViewSet(ReadOnlyModelViewSet[Incident]):
     queryset = selectors.incident_list()
     serializer_class = IncidentSerializer
     filterset_class = IncidentFilter
+    lookup_value_regex = r"\d+"
+
+    @action(detail=True, methods=["post"])
+    def acknowledge(self, request: Request, pk: str) -> Response:
+        """Say that somebody looks after it; answers with the incident."""
+        services.acknowledge([int(pk)], by=name_of(request))
+        return Response(self.get_serializer(self.get_object()).data)
+
+    @action(detail=True, methods=["post"])
+    def clear(self, request: Request, pk: str) -> Response:
+        """Say that it is over, with a `reason`; answers with the incident."""
+        wish = ReasonSerializer(data=request.data)
+        wish.is_valid(raise_exception=True)
+        services.clear([int(pk)], by=name_of(request), reason=wish.validated_data["reason"])
+        return Response(self.get_serializer(self.get_object()).data)
 
 
 class DeadLetterViewSet(ReadOnlyModelViewSet[DeadLetter]):
@@ -58,7 +72,6 @@ class DeadLetterViewSet(ReadOnlyModelViewSet[DeadLetter]):
     queryset = selectors.letter_list()
     serializer_class = DeadLetterSerializer
     filterset_class = DeadLetterFilter
-    permission_classes = [MayChange]
     lookup_value_regex = r"\d+"
 
     @action(detail=False, methods=["post"], url_path="replay")
@@ -81,7 +94,7 @@ class DeadLetterViewSet(ReadOnlyModelViewSet[DeadLetter]):
     @action(detail=True, methods=["post"])
     def discard(self, request: Request, pk: str) -> Response:
         """Discard this letter, with a `reason`; answers with the letter."""
-        wish = DiscardWishSerializer(data=request.data)
+        wish = ReasonSerializer(data=request.data)
         wish.is_valid(raise_exception=True)
         services.discard([int(pk)], by=name_of(request), reason=wish.validated_data["reason"])
         return Response(self.get_serializer(self.get_object()).data)

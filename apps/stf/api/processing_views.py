@@ -1,4 +1,4 @@
-"""Processing over REST: anybody reads; staff mark sites down and up, hold it, and have tasks commanded."""
+"""Processing over REST: to be read; operators mark sites down and up, hold it, and have tasks commanded."""
 
 from __future__ import annotations
 
@@ -35,7 +35,6 @@ from ..models import (
 )
 from ..selectors import job_list, output_list, processing_list, site_list, task_list
 from ..selectors.progress import box_list, brake_list
-from .permissions import StaffActs
 from .processing_serializers import (
     BrakeSerializer,
     BrakeWishSerializer,
@@ -58,7 +57,6 @@ class ProcessingSiteViewSet(ReadOnlyModelViewSet[ProcessingSite]):
     queryset = site_list()
     serializer_class = ProcessingSiteSerializer
     filterset_class = ProcessingSiteFilter
-    permission_classes = [StaffActs]
     lookup_field = "name"
     lookup_value_regex = "[^/]+"
 
@@ -81,7 +79,6 @@ class ProcessingTaskViewSet(ReadOnlyModelViewSet[ProcessingTask]):
     queryset = task_list()
     serializer_class = ProcessingTaskSerializer
     filterset_class = ProcessingTaskFilter
-    permission_classes = [StaffActs]
     lookup_value_regex = r"\d+"
 
     @action(detail=True, methods=["post"])
@@ -154,7 +151,6 @@ class BrakeViewSet(ReadOnlyModelViewSet[Brake]):
     queryset = brake_list()
     serializer_class = BrakeSerializer
     filterset_class = BrakeFilter
-    permission_classes = [StaffActs]
 
     @action(detail=False, methods=["post"])
     def on(self, request: Request) -> Response:
@@ -169,8 +165,6 @@ class BrakeViewSet(ReadOnlyModelViewSet[Brake]):
 
 class RunViewSet(RunWrites, ReadOnlyRunViewSet):
     """Runs, newest first, by their number; other DAQs announce theirs here. With what may be said of their processing."""
-
-    permission_classes = [StaffActs]
 
     @action(detail=True, methods=["post"])
     def policy(self, request: Request, run_number: str) -> Response:

@@ -26,6 +26,7 @@ from apps.runs.live import tail
 from apps.runs.live.feed import Feed
 from apps.runs.models import Namespace
 from apps.runs.selectors import newest_position
+from tests.people import a_user
 
 from .client import reading
 
@@ -63,7 +64,7 @@ def note(*subjects: str, **where: Any) -> None:
 
 def a_token(**what: Any) -> tuple[int, dict[str, str]]:
     """A new token's id, and the header that brings it."""
-    user, _ = User.objects.get_or_create(username="ann")
+    user = User.objects.filter(username="ann").first() or a_user("ann", "viewer")
     new = issue_token(user, **{"by": "tester", "name": "for tests", **what})
     while sequence():
         pass
@@ -265,7 +266,7 @@ async def test_a_stream_is_read_by_those_who_have_logged_in(stream: MessageStrea
 
     def cookie() -> str:
         client = Client()
-        client.force_login(User.objects.create_user("ann"))
+        client.force_login(a_user("ann", "viewer"))
         return f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}"
 
     mine = await database_sync_to_async(cookie)()

@@ -14,6 +14,7 @@ from django.utils.dateparse import parse_datetime
 
 from apps.runs.errors import DomainError
 from apps.runs.models import Namespace
+from apps.runs.people import roles_of
 
 from ... import services
 from ...choices import TokenScope
@@ -64,6 +65,10 @@ class Command(BaseCommand):
         # Alone on its line and on the standard output: it may be taken by a shell.
         self.stdout.write(issued.secret)
         self.stderr.write(f"Token {issued.token.pk} of {user}. Keep it: it is not shown again.")
+        if not roles_of(user):
+            self.stderr.write(
+                f"{user} has no role yet: manage.py access {user} --role agent --namespace NAME"
+            )
 
 
 def _user(name: str, *, create: bool) -> User:
