@@ -20,6 +20,8 @@ SWF_HOME = default_home()
 os.environ.update(compose_environment(SWF_HOME))
 
 DEBUG = env.flag("SWF_DEBUG", default=False)
+# One switch for a server that the world can reach, rather than this machine.
+SWF_PRODUCTION = env.flag("SWF_PRODUCTION", default=False)
 _SECRET_FILE = SWF_HOME / "secret-key"
 SECRET_KEY = env.text("SECRET_KEY", _SECRET_FILE.read_text().strip() if _SECRET_FILE.exists() else None)
 ALLOWED_HOSTS = env.words("SWF_ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]")
@@ -137,11 +139,25 @@ REST_FRAMEWORK = {
         "rest_framework.authentication.BasicAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["swf_site.api.permissions.AsRolesAllow"],
+    "DEFAULT_THROTTLE_CLASSES": ["swf_site.api.throttling.PerAsker"],
+    # Behind the proxy of a server in production, its client is the last address that the proxy adds.
+    "NUM_PROXIES": 1 if SWF_PRODUCTION else 0,
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer", "swf_site.api.csv.CSVRenderer"],
 }
 
 # Whether pages, REST and streams show what there is to anybody who reaches the server, or only to those with a role.
-SWF_ANONYMOUS_READ = env.flag("SWF_ANONYMOUS_READ", default=True)
+SWF_ANONYMOUS_READ = env.flag("SWF_ANONYMOUS_READ", default=not SWF_PRODUCTION)
+# How often one token, user or address may ask over REST; counted by each web process for itself, in its memory.
+SWF_THROTTLE = env.rate("SWF_THROTTLE", "1200/minute" if SWF_PRODUCTION else "")
+SWF_THROTTLE_ANONYMOUS = env.rate("SWF_THROTTLE_ANONYMOUS", "120/minute" if SWF_PRODUCTION else "")
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+        # One per asker; beyond that a third is forgotten.
+        "OPTIONS": {"MAX_ENTRIES": 10_000},
+    }
+}
+
 AUTHENTICATION_BACKENDS = ["swf_site.backends.Roles"]
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "home"
@@ -191,3 +207,9 @@ SWF_FASTMON_XROOTD = env.text("SWF_FASTMON_XROOTD", "")
 PANDA_NICKNAME = env.text("PANDA_NICKNAME", "swf")
 # What a PanDA job runs to be a worker of slices; left out, the launcher of this checkout with this home.
 SWF_WORKER_COMMAND = env.text("SWF_WORKER_COMMAND", "")
+
+if SWF_PRODUCTION:
+    from . import production
+    from .production import *  # noqa: F403
+
+    production.check(debug=DEBUG, hosts=env.words("SWF_ALLOWED_HOSTS"))

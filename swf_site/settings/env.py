@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
@@ -31,6 +32,19 @@ def configured(reader: Callable[Arguments, Value]) -> Callable[Arguments, Value]
 text = configured(variables.text)
 flag = configured(variables.flag)
 words = configured(variables.words)
+number = configured(variables.number)
+
+
+def rate(name: str, default: str) -> str:
+    """The variable as a number of requests per time, `600/minute`; empty for no limit.
+
+    Raises:
+        ImproperlyConfigured: it is something else.
+    """
+    value = text(name, default)
+    if value and not re.fullmatch(r"[1-9]\d*/(second|minute|hour|day)", value):
+        raise ImproperlyConfigured(f"{name}={value!r} is no rate: say 20/second, 600/minute, or nothing")
+    return value
 
 
 def database(url: str) -> dict[str, object]:
