@@ -11,12 +11,15 @@ from django.views.generic import RedirectView
 
 from .health import healthz, readyz
 from .login import Login
+from .oidc import oidc_done, oidc_login
 
 urlpatterns = [
     path("", include("swf_site.pages.urls")),
     path("api/", include("swf_site.api.urls")),
     path("admin/", admin.site.urls),
     path("login/", Login.as_view(), name="login"),
+    path("login/oidc/", login_not_required(oidc_login), name="oidc-login"),
+    path("login/oidc/done/", login_not_required(oidc_done), name="oidc-done"),
     path("logout/", login_not_required(LogoutView.as_view()), name="logout"),
     # What browsers ask for on pages that name no icon, such as the admin's.
     path("favicon.ico", login_not_required(RedirectView.as_view(url=static("favicon.svg")))),

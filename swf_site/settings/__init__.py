@@ -166,6 +166,15 @@ AUTH_PASSWORD_VALIDATORS = [
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
 
+# Login by an OpenID Connect provider, off without its address.
+SWF_OIDC_ISSUER = env.text("SWF_OIDC_ISSUER", "")
+SWF_OIDC_CLIENT_ID = env.text("SWF_OIDC_CLIENT_ID", "")
+SWF_OIDC_CLIENT_SECRET = env.text("SWF_OIDC_CLIENT_SECRET", "")
+SWF_OIDC_NAME = env.text("SWF_OIDC_NAME", "your institute")
+# Which claim names a user's groups, and what they may do; without, admins say what each user may.
+SWF_OIDC_CLAIM = env.text("SWF_OIDC_CLAIM", "groups")
+SWF_OIDC_ROLES = env.roles("SWF_OIDC_ROLES")
+
 # Each web process feeds its own layer from the journal: nothing to install, nothing lost over a restart.
 CHANNEL_LAYERS = {
     "default": {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 1000}}

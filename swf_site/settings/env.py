@@ -12,6 +12,9 @@ from django.core.exceptions import ImproperlyConfigured
 
 from services import variables
 
+# Those of `apps.runs.access`, which needs the settings itself.
+ROLES = ("viewer", "agent", "operator", "admin")
+
 Arguments = ParamSpec("Arguments")
 Value = TypeVar("Value")
 
@@ -45,6 +48,25 @@ def rate(name: str, default: str) -> str:
     if value and not re.fullmatch(r"[1-9]\d*/(second|minute|hour|day)", value):
         raise ImproperlyConfigured(f"{name}={value!r} is no rate: say 20/second, 600/minute, or nothing")
     return value
+
+
+def roles(name: str) -> dict[str, list[tuple[str, str]]]:
+    """The variable as roles with a namespace each, by the group that they come from:
+    `shifters=operator:local, shifters=agent:*, epic=viewer`.
+
+    Raises:
+        ImproperlyConfigured: it is something else.
+    """
+    given: dict[str, list[tuple[str, str]]] = {}
+    for word in words(name):
+        group, _, access = word.rpartition("=")
+        role, _, namespace = access.partition(":")
+        if not group or role not in ROLES:
+            raise ImproperlyConfigured(
+                f"{name}: {word!r} is not GROUP=ROLE or GROUP=ROLE:NAMESPACE; roles are {', '.join(ROLES)}"
+            )
+        given.setdefault(group, []).append((role, namespace))
+    return given
 
 
 def database(url: str) -> dict[str, object]:
