@@ -12,9 +12,12 @@ _EQUAL = {
     "STFs, decided samples": f"""
         SELECT (SELECT count(*) FROM stf_stffile WHERE {_OF_RUN}),
             (SELECT count(*) FROM stf_fastmonsample WHERE state <> 'waiting' AND {_OF_RUN})""",
-    "sampled, counted": f"""
-        SELECT (SELECT count(*) FROM stf_fastmonsample WHERE state = 'sampled' AND {_OF_RUN}),
+    "decided samples, counted": f"""
+        SELECT (SELECT count(*) FROM stf_fastmonsample WHERE state <> 'waiting' AND {_OF_RUN}),
             (SELECT stf_samples_received FROM stf_fastrun WHERE {_OF_RUN})""",
+    "skipped, counted": f"""
+        SELECT (SELECT count(*) FROM stf_fastmonsample WHERE state = 'skipped' AND {_OF_RUN}),
+            (SELECT stf_samples_skipped FROM stf_fastrun WHERE {_OF_RUN})""",
     "sampled, in histograms": f"""
         SELECT (SELECT count(*) FROM stf_fastmonsample WHERE state = 'sampled' AND {_OF_RUN}),
             (SELECT coalesce(sum(stf_count), 0) FROM stf_histogramwindow WHERE {_OF_RUN})""",
@@ -34,6 +37,15 @@ _EQUAL = {
         SELECT (SELECT count(*) FROM stf_fastmonsample WHERE slicing = 'cut' AND {_OF_RUN}),
             (SELECT count(*) FROM runs_journalentry WHERE kind = 'sample_processed' AND {_OF_RUN})""",
 }
+# Why it may not be through.
+_STATE = f"""
+SELECT to_jsonb(fast) || jsonb_build_object(
+    'samples', (SELECT jsonb_object_agg(state || ' ' || slicing, n) FROM (
+        SELECT state, slicing, count(*) AS n FROM stf_fastmonsample WHERE {_OF_RUN} GROUP BY 1, 2) AS states),
+    'agents', (SELECT jsonb_object_agg(instance_name, status || ' ' || description) FROM agents_systemagent),
+    'workers', (SELECT count(*) FROM stf_worker WHERE ended_at IS NULL)
+) FROM stf_fastrun AS fast WHERE {_OF_RUN}
+"""
 _WRONG = f"""
 SELECT stf_filename FROM (
     SELECT stf_filename, sample.hits AS read, sum((slice.result->>'hits')::bigint) AS found
@@ -52,11 +64,14 @@ def assert_fast_path_adds_up(testbed: Testbed, run: int) -> int:
         How many slices were done.
     """
     values = {"run": run}
-    wait_until(
-        lambda: testbed.try_rows(_IS_THROUGH, values) == [(True,)],
-        seconds=60,
-        what="the fast path is through",
-    )
+    try:
+        wait_until(
+            lambda: testbed.try_rows(_IS_THROUGH, values) == [(True,)],
+            seconds=60,
+            what="the fast path is through",
+        )
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {testbed.rows(_STATE, values)}") from error
     found = {name: testbed.rows(query, values)[0] for name, query in _EQUAL.items()}
     assert {name: pair for name, pair in found.items() if pair[0] != pair[1]} == {}
     assert testbed.rows(_WRONG, values) == []
