@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
 # Set up everything the tests need and run them; arguments pass through to pytest: ./run_all_tests.sh tests/runs -k journal
-# All of them run in two parts side by side: those with whole testbeds wait more than they compute.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -25,18 +24,4 @@ if ((${#missing[@]})); then
 fi
 
 ./swf-testbed init --dev
-pytest=(.venv/bin/python -m pytest)
-for argument in "$@"; do
-    [[ $argument == -* ]] || exec "${pytest[@]}" "$@"
-done
-
-log=$(mktemp)
-echo "Tests with whole testbeds run beside the others; what they say follows at the end."
-"${pytest[@]}" tests/system -p no:cacheprovider "$@" >"$log" 2>&1 &
-system=$!
-trap 'kill "$system" 2>/dev/null; rm -f "$log"' EXIT
-failed=0
-"${pytest[@]}" --ignore=tests/system "$@" || failed=$?
-wait "$system" || failed=$?
-cat "$log"
-exit "$failed"
+exec .venv/bin/python -m pytest "$@"
