@@ -84,7 +84,13 @@ def test_they_process_each_slice_of_a_run_once_and_hear_its_end(
             assert (headers["namespace"], headers["run_id"]) == ("local", body["run_id"])
     for each in transformers:
         assert each.stopped.wait(60), "stop_transformer was not heard"
-    assert testbed.rows("SELECT count(*) FROM agents_deadletter") == [(0,)]
+    # Another test of this testbed has rubbish parked, which has none of these types.
+    assert (
+        testbed.rows(
+            "SELECT reason FROM agents_deadletter WHERE msg_type IN ('slice_result', 'worker_heartbeat', 'heartbeat')"
+        )
+        == []
+    )
 
 
 def test_whoever_starts_transformers_hears_of_a_run_and_its_end(testbed: Testbed) -> None:
