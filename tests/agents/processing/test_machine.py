@@ -168,4 +168,4 @@ def test_whatever_happens_no_stf_is_processed_twice_and_none_is_lost(
 ) -> None:
     monkeypatch.setattr(killer, "SETTLE", timedelta(0))
     monkeypatch.setattr(processing_selectors, "KILL_AGAIN", timedelta(0))
-    explore(Processing, examples=10, steps=30)
+    explore(Processing, examples=6, steps=30)
