@@ -102,11 +102,11 @@ def test_whoever_starts_transformers_hears_of_a_run_and_its_end(testbed: Testbed
         seconds=60,
         what="two messages",
     )
-    assert [(one["msg_type"], one["run_id"]) for one in came] == [
-        ("run_imminent_worker", str(run)),
-        ("end_run", str(run)),
-    ]
-    assert came[0]["content"]["target_worker_count"] == 2
+    # The run is over so soon that its end may be told before an agent has asked for workers.
+    of_type = {one["msg_type"]: one for one in came}
+    assert of_type.keys() == {"run_imminent_worker", "end_run"}
+    assert {one["run_id"] for one in came} == {str(run)}
+    assert of_type["run_imminent_worker"]["content"]["target_worker_count"] == 2
     wait_until(
         lambda: counts(testbed, run) == {"done": STFS * SLICES_EACH},
         seconds=60,
