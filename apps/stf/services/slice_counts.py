@@ -6,11 +6,8 @@ two writers never wait for each other, and whoever ends the last slice of a samp
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Iterable
 
-from django.db import connection
 from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
@@ -116,23 +113,5 @@ def counts_of(run_ids: Iterable[int]) -> Counts:
     return Counts(FastRun.objects.filter(run__in=set(run_ids)))
 
 
-def save_slices(slices: Sequence[TFSlice], *fields: str) -> None:
-    """Write these fields of changed slices, each with its own values, in one statement."""
-    if not slices:
-        return
-    columns = ", ".join(f"{field} = changed.{field}" for field in fields)
-    values = [{"id": one.pk, **{field: getattr(one, field) for field in fields}} for one in slices]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"UPDATE stf_tfslice AS slice SET {columns} "  # noqa: S608 - own names of columns
-            "FROM json_populate_recordset(NULL::stf_tfslice, %s) AS changed WHERE slice.id = changed.id",
-            [json.dumps(values, default=_text)],
-        )
-
-
 def _figures(fast: FastRun) -> list[object]:
     return [getattr(fast, name) for name in _SAVED]
-
-
-def _text(value: object) -> str:
-    return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -9,12 +9,12 @@ from itertools import groupby, pairwise
 from django.db import transaction
 from django.utils import timezone
 
-from apps.runs.inserting import insert_all
+from apps.runs.inserting import insert_all, update_all
 
 from ..choices import BacklogPolicy, SliceState, Slicing
 from ..fast_parameters import fastproc_parameters
 from ..models import FastMonFile, FastMonSample, FastRun, TFSlice
-from .slice_counts import Counts, counts_of, save_slices
+from .slice_counts import Counts, counts_of
 
 # Some thousand slices.
 SAMPLES_AT_ONCE = 200
@@ -162,7 +162,7 @@ def _shed(fast: FastRun) -> int:
     reason = f"newer ones are worth more: {limit} slices may wait (policy newest_first)"
     for one in oldest:
         counts.move(one, SliceState.SKIPPED, reason=reason)
-    save_slices(oldest, "status", "lease_until", "reason", "completed_at")
+    update_all(oldest, ["status", "lease_until", "reason", "completed_at"])
     counts.say(fast.run_id, "slices_skipped", {"count": len(oldest), "reason": reason})
     counts.settle()
     return len(oldest)

@@ -10,10 +10,11 @@ from uuid import UUID
 from django.db import transaction
 
 from apps.runs.errors import NotFound
+from apps.runs.inserting import update_all
 
 from ..choices import OPEN_SLICE, SliceState
 from ..models import TFSlice
-from .slice_counts import Counts, counts_of, save_slices
+from .slice_counts import Counts, counts_of
 
 _SAVED = (
     "status",
@@ -68,7 +69,7 @@ def record_results(reports: Sequence[SliceReport]) -> list[str]:
             continue
         _apply(counts, one, report)
         changed[one.req_id] = one
-    save_slices(list(changed.values()), *_SAVED)
+    update_all(list(changed.values()), _SAVED)
     counts.settle()
     return ignored
 

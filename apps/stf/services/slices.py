@@ -9,11 +9,13 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from apps.runs.inserting import update_all
+
 from ..choices import BacklogPolicy, SliceState
 from ..fast_parameters import fastproc_parameters
 from ..models import FastRun, TFSlice
 from ..selectors.slices import finish_rates, worker_seconds
-from .slice_counts import Counts, counts_of, save_slices
+from .slice_counts import Counts, counts_of
 
 # So many slices are on their way for each worker that is up, at least and at most: one in its hands, and what keeps it busy
 # until the next ones come.
@@ -61,7 +63,7 @@ def give_back(slices: Sequence[TFSlice]) -> None:
     counts = counts_of(one.run_id for one in slices)
     for one in (still := _still_claimed(Q(pk__in=[one.pk for one in slices]))):
         counts.move(one, SliceState.QUEUED)
-    save_slices(still, "status", "lease_until")
+    update_all(still, ["status", "lease_until"])
     counts.settle()
 
 
@@ -94,7 +96,7 @@ def return_slices(counts: Counts, which: Q, *, reason: str = "") -> int:
             f"worker {one.assigned_worker} said no more of it" if one.assigned_worker else "no worker took it"
         )
         counts.try_again(one, reason or f"its lease ended: {who}")
-    save_slices(returned, *_RETURNED)
+    update_all(returned, _RETURNED)
     return len(returned)
 
 
@@ -134,7 +136,7 @@ def claim_of_run(counts: Counts, run_id: int, count: int, *, wait: float, worker
     for one in claimed:
         counts.move(one, SliceState.CLAIMED)
         one.lease_until, one.assigned_at, one.assigned_worker = until, now, worker
-    save_slices(claimed, *_CLAIMED)
+    update_all(claimed, _CLAIMED)
     return claimed
 
 

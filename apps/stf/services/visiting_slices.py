@@ -5,12 +5,13 @@ from __future__ import annotations
 from django.db import transaction
 
 from apps.runs.errors import FieldRefused
+from apps.runs.inserting import update_all
 from apps.runs.services import said_over_rest
 
 from ..choices import OPEN_SLICE, SliceState
 from ..models import FastRun, TFSlice
 from ..selectors.slices import slice_seconds
-from .slice_counts import Counts, counts_of, save_slices
+from .slice_counts import Counts, counts_of
 from .slices import claim_of_run, fair_shares, open_gates
 
 _ENDED = (
@@ -74,7 +75,7 @@ def end_visiting_slice(
         raise FieldRefused("status", f"{one.status} does not lead to {status.value}")
     counts.move(one, status, reason=reason or ("its agent gives none" if status == SliceState.FAILED else ""))
     one.assigned_worker, one.result = worker or one.assigned_worker, result
-    save_slices([one], *_ENDED)
+    update_all([one], _ENDED)
     with said_over_rest(by):
         counts.settle()
     return one

@@ -13,12 +13,12 @@ from django.db.models import Q
 from django.utils import timezone
 
 from apps.runs import journal
-from apps.runs.inserting import insert_if_new
+from apps.runs.inserting import insert_if_new, update_all
 
 from ..choices import SliceState, WorkerStatus
 from ..models import TFSlice, Worker
 from ..selectors.workers import silent_workers
-from .slice_counts import Counts, counts_of, save_slices
+from .slice_counts import Counts, counts_of
 from .slices import lease_end, return_slices
 
 
@@ -102,7 +102,7 @@ def _renew(beats: Iterable[Beat]) -> Mapping[UUID, TFSlice]:
             one.assigned_worker = beat.worker_id
             one.lease_until = lease_end(counts.runs[one.run_id])
             renewed.append(one)
-    save_slices(renewed, "assigned_worker", "lease_until")
+    update_all(renewed, ["assigned_worker", "lease_until"])
     return slices
 
 
