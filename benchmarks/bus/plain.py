@@ -1,9 +1,8 @@
 """Plain messages of a foreign DAQ on ActiveMQ's topic, into stored and handled ones.
 
 The receiver is the real thing: `manage.py agent data`, a Celery worker with all its loops and PostgreSQL's durable
-commits. No other program of the testbed runs, and there are no files: beside the messages, the registrar finds each
-STF unfit and says so, in transactions of its own. A message counts as handled when its STF, its journal entry and its
-finished inbox entry are committed.
+commits. No other program of the testbed runs: Rucio is away, for which the registrar waits. A message counts as handled
+when its STF, its journal entry and its finished inbox entry are committed.
 """
 
 from __future__ import annotations
