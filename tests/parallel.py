@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
 
 from django.db import connection
+
+PATIENCE = 20.0
 
 
 def in_parallel(*calls: Callable[[], object]) -> list[object]:
@@ -23,3 +28,30 @@ def in_parallel(*calls: Callable[[], object]) -> list[object]:
 
     with ThreadPoolExecutor(len(calls)) as pool:
         return [done.result() for done in [pool.submit(one, call) for call in calls]]
+
+
+@contextmanager
+def blocked(call: Callable[[], Any]) -> Iterator[Future[Any]]:
+    """The call, made over its own connection, once it waits for a lock of the transaction in progress."""
+
+    def alone() -> Any:
+        try:
+            return call()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(alone)
+        deadline = time.monotonic() + PATIENCE
+        while not _somebody_waits():
+            assert not future.done(), f"it waited for no lock: {future.result()}"
+            assert time.monotonic() < deadline, "it neither ends nor waits for a lock"
+            time.sleep(0.01)
+        yield future
+
+
+def _somebody_waits() -> bool:
+    with connection.cursor() as cursor:
+        # `pg_stat_activity` says the same throughout a transaction.
+        cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+        return bool(cursor.fetchone()[0])

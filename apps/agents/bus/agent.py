@@ -18,6 +18,7 @@ from .schemas import Message
 Handler = Callable[[Any], dict[str, Any] | None]
 # Messages of one type and the cause of each, in the order in which they came.
 BulkHandler = Callable[[Sequence[Any], Sequence[Cause]], None]
+Lock = Callable[[Sequence[Message]], None]
 # A step does one portion of waiting work and returns True when there may be more at once.
 Step = Callable[[], bool]
 
@@ -43,7 +44,8 @@ class AgentSpec:
     `wakes` names the loop that a handled message gives work to. With `takes_commands` it also reads the queues in which
     other systems put commands, with `takes_results` the one of what workers and transformers say of slices. `counters` are
     figures of its own for the heartbeat. Of messages in `passing` no record is kept once they are handled: being handled
-    again changes nothing.
+    again changes nothing. `lock_first` begins the transaction of several messages: it locks what their handlers will, in
+    the order in which everybody does, where the handlers one after the other would not.
     """
 
     name: str
@@ -57,6 +59,7 @@ class AgentSpec:
     bulk_handlers: Mapping[type[Message], BulkHandler] = field(default_factory=dict)
     counters: Callable[[], dict[str, int]] = dict
     passing: frozenset[type[Message]] = frozenset()
+    lock_first: Lock | None = None
 
     @property
     def msg_types(self) -> list[str]:

@@ -148,6 +148,8 @@ def _handled_together(agent: AgentSpec, messages: Sequence[Message]) -> bool:
         return False
     try:
         with transaction.atomic():
+            if agent.lock_first:
+                agent.lock_first(messages)
             _handle(agent, messages)
     except (OperationalError, InterfaceError):
         raise

@@ -42,4 +42,6 @@ AGENT = AgentSpec(
     counters=handlers.counters,
     # One a second from every worker.
     passing=frozenset({fast_schemas.WorkerHeartbeat}),
+    # Results and heartbeats come mixed, and of several runs.
+    lock_first=handlers.lock_runs,
 )

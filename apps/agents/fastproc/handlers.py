@@ -12,6 +12,7 @@ from apps.stf import services
 from apps.stf.choices import WorkerStatus
 
 from ..bus import fast_schemas, schemas
+from ..bus.schemas import Message
 from .results import report_of
 
 log = logging.getLogger(__name__)
@@ -75,6 +76,17 @@ def workers_are_there(messages: Sequence[fast_schemas.WorkerHeartbeat], causes: 
     """Several workers say how they are, or one several times."""
     with acting_as(causes[0].actor):
         services.record_heartbeats([_beat(message) for message in messages])
+
+
+def lock_runs(messages: Sequence[Message]) -> None:
+    """Lock the runs of all slices that these messages speak of.
+
+    Raises:
+        DomainError: one of them does not say which slice it is about.
+    """
+    results = [report_of(one).req_id for one in messages if isinstance(one, fast_schemas.SliceResult)]
+    beats = [one.req_id for one in messages if isinstance(one, fast_schemas.WorkerHeartbeat) and one.req_id]
+    services.lock_runs_of(results + beats)
 
 
 def _record(messages: Sequence[fast_schemas.SliceResult]) -> None:

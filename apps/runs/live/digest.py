@@ -22,8 +22,9 @@ from .consumers import NO_SUCH_RUN, LiveConsumer
 from .feed import Feed
 
 LEAST_SECONDS = 0.5
-# Making a digest of a long run takes long: it is made less often then, so that this much of the time is not spent on it.
-IDLE_SHARE = 0.8
+# Making a digest of a long run takes long. It is made less often then, so that this process spends no more of its time on
+# it, and the database no more than half of its own.
+MOST_CPU_SHARE = 0.2
 # What no entry of the journal tells shows at the next tick; until then the digest of a position is as it was made.
 HOLDS_SECONDS = 1.0
 KEPT = 64
@@ -53,12 +54,12 @@ class Digest:
         self._make = make
         self._made: OrderedDict[tuple[int, str], Frame] = OrderedDict()
         self._lock = threading.Lock()
-        self._took = 0.0
+        self._pause = LEAST_SECONDS
 
     @property
     def pause(self) -> float:
-        """Seconds between two frames of the same kind at the least, as quickly as they were made of late."""
-        return max(LEAST_SECONDS, self._took / (1 - IDLE_SHARE))
+        """Seconds between two frames of the same kind at the least, as costly as the last was."""
+        return self._pause
 
     def frame(self, run_number: int, query: str, position: int) -> Frame:
         """The newest frame, made anew if it lacks something up to `position` and the last is not too recent for that.
@@ -70,10 +71,11 @@ class Digest:
         with self._lock:
             if (last := self._made.get(key)) and self._serves(last, position):
                 return last
-            begun = time.monotonic()
+            begun, cpu_before = time.monotonic(), time.thread_time()
             content = {"type": self.name, "position": position, **self._make(run_number, query)}
             frame = Frame(json.dumps(content), position, time.monotonic())
-            self._took = frame.at - begun
+            cpu_seconds = time.thread_time() - cpu_before
+            self._pause = max(LEAST_SECONDS, frame.at - begun, cpu_seconds / MOST_CPU_SHARE)
             self._made[key] = frame
             self._made.move_to_end(key)
             if len(self._made) > KEPT:

@@ -36,6 +36,7 @@ from .samples import (
     mark_removed,
     skip_samples,
 )
+from .slice_counts import lock_runs_of
 from .slice_cutting import SAMPLES_AT_ONCE, cut_samples, shed_backlogs
 from .slice_results import SliceReport, record_results
 from .slices import claim_slices, give_back, return_expired
@@ -112,6 +113,7 @@ __all__ = [
     "give_up",
     "input_name",
     "keep_remarks",
+    "lock_runs_of",
     "make_worker_task",
     "mark_attached",
     "mark_cleared",

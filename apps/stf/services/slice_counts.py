@@ -6,7 +6,8 @@ two writers never wait for each other, and whoever ends the last slice of a samp
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from uuid import UUID
 
 from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
@@ -111,6 +112,11 @@ class Counts:
 def counts_of(run_ids: Iterable[int]) -> Counts:
     """Those of these runs."""
     return Counts(FastRun.objects.filter(run__in=set(run_ids)))
+
+
+def lock_runs_of(req_ids: Collection[UUID]) -> None:
+    """Begin a transaction that will change slices of several runs, one run after the other, in the order of everybody."""
+    counts_of(TFSlice.objects.filter(req_id__in=req_ids).values_list("run_id", flat=True))
 
 
 def _figures(fast: FastRun) -> list[object]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.db import transaction
 
 from apps.agents.bus.fast_schemas import Slice
 from apps.agents.bus.receive import Delivery, receive_batch
@@ -17,9 +19,10 @@ from apps.agents.fastproc.leases import Leases
 from apps.agents.models import DeadLetter
 from apps.runs.errors import RetryableError
 from apps.runs.models import JournalEntry, Run
-from apps.stf.models import Worker
+from apps.stf.models import FastRun, Worker
 from tests.factories import a_running_run, kinds
 from tests.messages import a_message
+from tests.parallel import PATIENCE, blocked
 from tests.slices import SLICED, a_sliced_run, counted, expire, heard, silence, to_cut
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("exit_buffer")]
@@ -244,3 +247,29 @@ def test_what_is_cut_is_shed_in_the_same_step(exit_buffer: Path) -> None:
     to_cut(run, 1)
     assert cutter.cut() is False
     assert counted(run) == {"queued": 4, "skipped": 2}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_batch_of_several_runs_does_not_get_in_the_way_of_the_dispatcher(
+    dispatcher: Dispatcher, sent: Sent
+) -> None:
+    older, newer = a_sliced_run(), a_sliced_run()
+    heard("worker-1")
+    dispatcher.step()
+    of_run = {message["run_id"]: message for message in sent}
+    batch = [
+        result(of_run[str(newer.run_number)]),
+        a_message("worker_heartbeat", worker_id="worker-1"),
+        result(of_run[str(older.run_number)]),
+    ]
+
+    with ExitStack() as stack:
+        with transaction.atomic():
+            # As the dispatcher does: it comes by the older run first.
+            FastRun.objects.select_for_update().get(run=older)
+            results = stack.enter_context(blocked(lambda: told(*batch)))
+            FastRun.objects.select_for_update().get(run=newer)
+        became = [str(getattr(message, "msg_id", message)) for message in results.result(PATIENCE)]
+
+    assert became == [message["msg_id"] for message in batch]
+    assert counted(older)["done"] == counted(newer)["done"] == 1
