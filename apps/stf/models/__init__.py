@@ -2,7 +2,6 @@
 fast path beside all that."""
 
 from .archiving import CloseoutProof, Dataset, Replica, StfFile, StfRemark
-from .fast import FastMonFile, FastMonSample, FastRun, HistogramWindow, TFSlice, Worker, WorkerTask
 from .processing import (
     Brake,
     DecisionBox,
@@ -12,6 +11,8 @@ from .processing import (
     ProcessingTask,
     StfProcessing,
 )
+from .sampling import FastMonFile, FastMonSample, HistogramWindow
+from .slices import FastRun, TFSlice, Worker, WorkerTask
 
 __all__ = [
     "Brake",
