@@ -6,6 +6,9 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.views import LoginView
+from django.http import HttpRequest, HttpResponse
+
+from apps.agents.services import TooManyGuesses
 
 
 class Login(LoginView):
@@ -17,3 +20,12 @@ class Login(LoginView):
         """With the name of the identity provider, if there is one."""
         provider = settings.SWF_OIDC_NAME if settings.SWF_OIDC_ISSUER else ""
         return super().get_context_data(provider=provider, **kwargs)
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Log in; after too many wrong passwords, the page says when the next one is tried (429)."""
+        try:
+            return super().post(request, *args, **kwargs)
+        except TooManyGuesses as refusal:
+            empty = self.get_form_class()(request)
+            page = self.get_context_data(form=empty, refusal=str(refusal))
+            return self.render_to_response(page, status=429, headers={"Retry-After": str(refusal.wait)})

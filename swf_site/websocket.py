@@ -31,7 +31,7 @@ class Readers:
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         try:
-            reader = await database_sync_to_async(reader_of)(scope["headers"])
+            reader = await database_sync_to_async(reader_of)(scope)
             if reader.namespace:
                 raise NotAllowed(
                     f"this token is good for the namespace {reader.namespace} only, and live pages show all: "

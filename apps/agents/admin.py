@@ -24,6 +24,7 @@ from .models import (
     DeadLetter,
     InboundMessage,
     Incident,
+    LoginMark,
     Subscriber,
     SystemAgent,
 )
@@ -147,6 +148,12 @@ class IncidentAdmin(ReadOnlyAdmin):
     def has_act_permission(self, request: HttpRequest) -> bool:
         """Whoever may change incidents, as far as services let anybody."""
         return request.user.has_perm("agents.change_incident")
+
+
+@admin.register(LoginMark)
+class LoginMarkAdmin(ReadOnlyAdmin):
+    list_display = ["key", "until"]
+    search_fields = ["key"]
 
 
 @admin.register(DaqCheckpoint)

@@ -45,6 +45,7 @@ class IncidentKind(models.TextChoices):
     """What has gone wrong."""
 
     CORRUPT_TF = "corrupt_tf", "Corrupt time frame"
+    GUESSING = "guessing", "Many wrong passwords or tokens"
 
 
 class IncidentState(models.TextChoices):

@@ -1,15 +1,17 @@
-"""Who asks over REST: by a token, beside Django's own ways."""
+"""Who asks over REST: by a token or a password, beside Django's sessions."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib.auth.models import AbstractBaseUser
-from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.authentication import BaseAuthentication, BasicAuthentication
+from rest_framework.exceptions import AuthenticationFailed, Throttled
 from rest_framework.request import Request
 
-from apps.agents.access import CHALLENGE, holder_of, token_in
+from apps.agents.access import CHALLENGE, address_of, holder_of, token_in
 from apps.agents.models import ApiToken
-from apps.agents.services import TokenRefused
+from apps.agents.services import TokenRefused, TooManyGuesses
 from apps.runs.access import Person
 from apps.runs.people import person_of
 
@@ -22,16 +24,39 @@ class ByToken(BaseAuthentication):
 
         Raises:
             AuthenticationFailed: the token lets nobody in.
+            Throttled: nor does it, after too many others.
         """
+        meta = request.META
+        address = address_of(meta.get("REMOTE_ADDR", ""), meta.get("HTTP_X_FORWARDED_FOR", ""))
         try:
-            token = token_in(request.META.get("HTTP_AUTHORIZATION", ""))
+            token = token_in(meta.get("HTTP_AUTHORIZATION", ""), address=address)
         except TokenRefused as refusal:
             raise AuthenticationFailed(str(refusal)) from refusal
+        except TooManyGuesses as refusal:
+            raise Throttled(refusal.wait, str(refusal)) from refusal
         return (token.user, token) if token else None
 
     def authenticate_header(self, request: Request) -> str:
         """What a client is told to bring."""
         return CHALLENGE
+
+
+class ByPassword(BasicAuthentication):
+    """HTTP's basic authentication. `swf_site.backends` counts what is wrong."""
+
+    def authenticate_credentials(
+        self, userid: str, password: str, request: Any = None
+    ) -> tuple[AbstractBaseUser, None]:
+        """The user.
+
+        Raises:
+            AuthenticationFailed: name or password are wrong.
+            Throttled: they are not tried, after too many others.
+        """
+        try:
+            return super().authenticate_credentials(userid, password, request)
+        except TooManyGuesses as refusal:
+            raise Throttled(refusal.wait, str(refusal)) from refusal
 
 
 def asker(request: Request) -> Person:

@@ -136,7 +136,7 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "swf_site.api.authentication.ByToken",
         "rest_framework.authentication.SessionAuthentication",
-        "rest_framework.authentication.BasicAuthentication",
+        "swf_site.api.authentication.ByPassword",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["swf_site.api.permissions.AsRolesAllow"],
     "DEFAULT_THROTTLE_CLASSES": ["swf_site.api.throttling.PerAsker"],
@@ -150,6 +150,9 @@ SWF_ANONYMOUS_READ = env.flag("SWF_ANONYMOUS_READ", default=not SWF_PRODUCTION)
 # How often one token, user or address may ask over REST; counted by each web process for itself, in its memory.
 SWF_THROTTLE = env.rate("SWF_THROTTLE", "1200/minute" if SWF_PRODUCTION else "")
 SWF_THROTTLE_ANONYMOUS = env.rate("SWF_THROTTLE_ANONYMOUS", "120/minute" if SWF_PRODUCTION else "")
+# How many wrong passwords and tokens are tried before the next ones wait, and how fast they become old.
+SWF_WRONG_PER_USER = env.rate("SWF_WRONG_PER_USER", "20/hour")
+SWF_WRONG_PER_ADDRESS = env.rate("SWF_WRONG_PER_ADDRESS", "60/hour")
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.locmem.LocMemCache",

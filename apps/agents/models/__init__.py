@@ -1,7 +1,7 @@
 """Who acts: the agents, the messages they were given, what went wrong, how far the simulated DAQ has come; and of others
 their tokens, logs and subscriptions."""
 
-from .access import ApiToken
+from .access import ApiToken, LoginMark
 from .agents import DaqCheckpoint, InboundMessage, SystemAgent
 from .troubles import DeadLetter, Incident
 from .visitors import AppLog, Subscriber
@@ -13,6 +13,7 @@ __all__ = [
     "DeadLetter",
     "InboundMessage",
     "Incident",
+    "LoginMark",
     "Subscriber",
     "SystemAgent",
 ]

@@ -1,4 +1,4 @@
-"""Who is let in without a password: by a token."""
+"""Who is let in: tokens, and what is remembered of those who tried."""
 
 from __future__ import annotations
 
@@ -57,3 +57,17 @@ class ApiToken(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} of {self.user}"
+
+
+class LoginMark(models.Model):
+    """What is remembered for a while of tries to log in (`apps.agents.services.guesses`): under `wrong ...` how long wrong
+    ones still count, under `<user> at <address>` that a user has logged in from there."""
+
+    key = models.CharField(max_length=250, unique=True)
+    until = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-until"]
+
+    def __str__(self) -> str:
+        return self.key

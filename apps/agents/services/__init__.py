@@ -1,6 +1,13 @@
 """All writes of agents' own tables: heartbeats, inbound messages, dead letters, incidents, tokens, logs, subscribers."""
 
 from .dead_letters import discard, finish_replay, request_replay
+from .guesses import (
+    TooManyGuesses,
+    check_password_guess,
+    note_right_password,
+    note_unknown_token,
+    note_wrong_password,
+)
 from .heartbeat import agent_exited, beat
 from .inbox import (
     MAX_ATTEMPTS,
@@ -15,7 +22,14 @@ from .inbox import (
 )
 from .incidents import Trouble, acknowledge, clear, open_incidents
 from .logs import prune_logs, record_logs
-from .tokens import IssuedToken, TokenRefused, authenticate_token, issue_token, revoke_tokens
+from .tokens import (
+    IssuedToken,
+    TokenRefused,
+    TokenUnknown,
+    authenticate_token,
+    issue_token,
+    revoke_tokens,
+)
 from .visitors import VisitorBeat, subscribe, visitor_beat
 
 __all__ = [
@@ -23,6 +37,8 @@ __all__ = [
     "Attempt",
     "IssuedToken",
     "TokenRefused",
+    "TokenUnknown",
+    "TooManyGuesses",
     "Trouble",
     "VisitorBeat",
     "acknowledge",
@@ -31,6 +47,7 @@ __all__ = [
     "beat",
     "begin",
     "begin_fresh",
+    "check_password_guess",
     "clear",
     "discard",
     "finish",
@@ -38,6 +55,9 @@ __all__ = [
     "forget",
     "issue_token",
     "note_failure",
+    "note_right_password",
+    "note_unknown_token",
+    "note_wrong_password",
     "open_incidents",
     "park",
     "parked_reason",

@@ -32,6 +32,10 @@ class TokenRefused(Exception):
     """Somebody brought a token that lets nobody in; the text may be shown to them."""
 
 
+class TokenUnknown(TokenRefused):
+    """Nobody was ever given this token."""
+
+
 @dataclass(frozen=True, slots=True)
 class IssuedToken:
     """A new token. `secret` is shown to its holder now, and is known to nobody afterwards."""
@@ -123,12 +127,13 @@ def authenticate_token(secret: str) -> ApiToken:
     """The token, with its user and namespace, that this is the secret of. Its use is noted, once a minute at most.
 
     Raises:
-        TokenRefused: it is unknown, revoked or expired, or its user may not log in.
+        TokenUnknown: nobody was given it.
+        TokenRefused: it is revoked or expired, or its user may not log in.
     """
     token = ApiToken.objects.select_related("user", "namespace").filter(key_hash=_hash(secret)).first()
     now = timezone.now()
     if token is None:
-        raise TokenRefused("this token is unknown: was it copied as a whole, and issued by this testbed?")
+        raise TokenUnknown("this token is unknown: was it copied as a whole, and issued by this testbed?")
     if token.revoked_at is not None:
         raise TokenRefused("this token was revoked: ask for a new one")
     if token.expires_at is not None and token.expires_at <= now:

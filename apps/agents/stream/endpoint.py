@@ -22,7 +22,7 @@ from apps.runs.live.feed import Feed
 from apps.runs.live.listen import database_away
 from apps.runs.selectors import newest_position
 
-from ..access import CHALLENGE, AccessRefused, NotAllowed, Reader, reader_of
+from ..access import CHALLENGE, AccessRefused, NotAllowed, NotNow, Reader, reader_of
 from .events import BadQuery, Wish, streamed, wish_of
 from .line import Line, Pace, Send
 
@@ -89,10 +89,13 @@ class MessageStream:
             )
         _check_host(scope)
         try:
-            reader, newest = await database_sync_to_async(_look)(scope["headers"])
+            reader, newest = await database_sync_to_async(_look)(scope)
             wish = _within(reader, _wish(scope))
         except NotAllowed as error:
             raise Refusal(HTTPStatus.FORBIDDEN, str(error)) from error
+        except NotNow as error:
+            wait = {b"retry-after": b"%d" % error.wait}
+            raise Refusal(HTTPStatus.TOO_MANY_REQUESTS, str(error), wait) from error
         except AccessRefused as error:
             challenge = {b"www-authenticate": CHALLENGE.encode()}
             raise Refusal(HTTPStatus.UNAUTHORIZED, str(error), challenge) from error
@@ -107,8 +110,8 @@ class MessageStream:
         return reader, wish, position
 
 
-def _look(headers: list[tuple[bytes, bytes]]) -> tuple[Reader, int]:
-    return reader_of(headers), newest_position()
+def _look(scope: dict[str, Any]) -> tuple[Reader, int]:
+    return reader_of(scope), newest_position()
 
 
 def _wish(scope: dict[str, Any]) -> Wish:

@@ -288,6 +288,17 @@ async def test_a_token_that_is_not_good_is_not_taken_for_none(stream: MessageStr
     assert "unknown" in json.loads(answer.body)["detail"]
 
 
+async def test_after_many_wrong_tokens_the_next_one_waits(stream: MessageStream, settings: Any) -> None:
+    settings.SWF_WRONG_PER_ADDRESS = "2/hour"
+    statuses = []
+    for n in range(3):
+        async with reading(stream, headers={"Authorization": f"Token swf_{n}"}) as answer:
+            statuses.append(answer.status)
+
+    assert statuses == [401, 401, 429]
+    assert 1700 < int(answer.headers["retry-after"]) <= 1800
+
+
 async def test_a_token_reads_only_with_its_scope_and_its_namespace(stream: MessageStream) -> None:
     night = await database_sync_to_async(Namespace.objects.create)(name="night")
     _, writes = await token(scopes=["write"])
