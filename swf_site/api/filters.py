@@ -1,4 +1,4 @@
-"""Ordering of lists by what they offer to be ordered by, and by nothing else."""
+"""What lists may be asked: what they offer, and nothing else. What is ignored gives wrong answers that look right."""
 
 from __future__ import annotations
 
@@ -6,9 +6,44 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.db.models import QuerySet
+from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework.exceptions import ValidationError
-from rest_framework.filters import OrderingFilter
+from rest_framework.filters import BaseFilterBackend, OrderingFilter
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
+from rest_framework.settings import api_settings
+
+
+class OnlyKnown(BaseFilterBackend):
+    """Refuses parameters that the list, or what is looked up in it, does not know."""
+
+    def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
+        """The rows as they are.
+
+        Raises:
+            ValidationError: there is an unknown parameter; it is named, with those that there are.
+        """
+        if request.method not in SAFE_METHODS or not request.query_params:
+            return queryset
+        known = _known(view, queryset)
+        unknown = [name for name in request.query_params if name not in known]
+        if unknown:
+            said = f"there is no such parameter here; there are {', '.join(known)}"
+            raise ValidationError({name: [said] for name in unknown})
+        return queryset
+
+
+def _known(view: Any, queryset: QuerySet[Any]) -> list[str]:
+    """The parameters of a view: its filters first."""
+    filters = DjangoFilterBackend().get_filterset_class(view, queryset)
+    names = list(filters.base_filters) if filters else []
+    if getattr(view, "search_fields", None):
+        names.append(api_settings.SEARCH_PARAM)
+    if getattr(view, "ordering_fields", None):
+        names.append(api_settings.ORDERING_PARAM)
+    if view.paginator:
+        names += [one["name"] for one in view.paginator.get_schema_operation_parameters(view)]
+    return [*names, str(api_settings.URL_FORMAT_OVERRIDE)]
 
 
 class Ordering(OrderingFilter):

@@ -1,4 +1,4 @@
-"""All lists alike: ordered by what they offer, searched, and taken home as CSV."""
+"""All lists alike: asked for what they offer, ordered, searched, and taken home as CSV."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from swf_site.api.urls import router
 from tests.rest import Agent, errors
 
 pytestmark = pytest.mark.django_db
@@ -39,6 +40,40 @@ def test_other_orders_are_refused(beats: Agent, path: str) -> None:
 
     assert answer.status_code == 400
     assert errors(answer.json()) == {"ordering"}
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "offered"),
+    [
+        ("runs/?run_nubmer=100010", "run_nubmer", "run_number, lifecycle, "),
+        ("systemagents/?page=2", "page", "search, ordering, limit, offset, format"),
+        ("systemagents/a/?instance=b", "instance", "instance_name"),
+        ("journal/?offset=10", "offset", "cursor, limit, format"),
+        ("journal/?search=stf", "search", "after, run, kind"),
+        ("logs/summary/?limit=1", "limit", "app_name, "),
+        ("tf-slices/?stf=1&limit=1", "stf", "stf_filename"),
+        ("namespaces/?Owner=ann", "Owner", "owner, search"),
+    ],
+)
+def test_what_a_list_does_not_know_is_refused(beats: Agent, path: str, name: str, offered: str) -> None:
+    answer: Any = beats.ask("GET", path)
+
+    assert (answer.status_code, answer["Content-Type"]) == (400, "application/problem+json")
+    assert answer.json()["errors"].keys() == {name}
+    assert offered in answer.json()["errors"][name][0]
+
+
+def test_what_is_written_is_not_looked_up_by_parameters(agent: Agent) -> None:
+    agent.post("namespaces/ensure/?for=tests", {"name": "torre1", "owner": "ann"})
+
+
+def test_every_list_knows_its_own_parameters(agent: Agent) -> None:
+    """The links of its pages, and all of its filters."""
+    for prefix, view, _ in router.registry:
+        filters = getattr(view, "filterset_class", None)
+        for name in [*(filters.base_filters if filters else ()), "format", "limit"]:
+            answer: Any = agent.ask("GET", f"{prefix}/?{name}=")
+            assert b"no such parameter" not in answer.content, (prefix, name)
 
 
 def test_a_list_is_searched(beats: Agent) -> None:
