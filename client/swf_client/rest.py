@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import time
-import urllib.request
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 from uuid import uuid4
 
 from .errors import Away, Refused, SettingMissing
-from .web import ask, base_of, pauses, words
+from .kept import Kept
+from .web import base_of, pauses, refusal
 
 TIMEOUT_SECONDS = 10.0
 PATIENCE_SECONDS = 60.0
@@ -28,7 +27,8 @@ class Answer(NamedTuple):
 
 
 class Rest:
-    """The REST interface of a testbed, asked as whoever the token belongs to. It may be used by several threads.
+    """The REST interface of a testbed, asked as whoever the token belongs to. It may be used by several threads, each of
+    which keeps a connection open.
 
     What the testbed cannot answer now (no connection, 10 s of silence, 429, 502, 503, 504) is asked again, after the time
     that `Retry-After` says or 0.5 to 15 s, for `patience` seconds in all. Other errors are raised at once.
@@ -41,6 +41,7 @@ class Rest:
         """
         self.url = base_of(url)
         self.token = token
+        self._kept = Kept(f"{self.url}/api/")
         self._patience = patience
 
     @classmethod
@@ -127,18 +128,16 @@ class Rest:
     def _once(
         self, method: str, path: str, body: Any, headers: Mapping[str, str], *, timeout: float
     ) -> Answer:
+        named = {"Accept": "application/json", **headers}
+        if self.token:
+            named["Authorization"] = f"Bearer {self.token}"
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(  # noqa: S310 - the scheme is checked
-            f"{self.url}/api/{path}", data, {"Accept": "application/json", **headers}, method=method
-        )
         if data is not None:
-            request.add_header("Content-Type", "application/json")
-        with ask(request, token=self.token, timeout=timeout) as answer:
-            try:
-                text = answer.read()
-            except (OSError, http.client.HTTPException) as error:
-                raise Away(words(error, timeout)) from error
-            return Answer(answer.status, _decoded(text, request.full_url), dict(answer.headers.items()))
+            named["Content-Type"] = "application/json"
+        status, reason, said, text = self._kept.ask(method, path, data, named, timeout=timeout)
+        if status >= 300:
+            raise refusal(status, reason, said, text)
+        return Answer(status, _decoded(text, f"{self.url}/api/{path}"), dict(said.items()))
 
 
 def _decoded(text: bytes, url: str) -> Any:

@@ -1,4 +1,4 @@
-"""One HTTP request, without retries: its answer, or one of two errors."""
+"""What an HTTP request comes to, without retries: an answer, or one of two errors."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from datetime import datetime, timezone
+from email.message import Message
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -37,13 +38,19 @@ def base_of(url: str) -> str:
     Raises:
         Refused: it is none.
     """
-    if urlsplit(url).scheme not in {"http", "https"}:
-        raise Refused(f"{url!r} is no address of a testbed: http://host:port")
+    refused = Refused(f"{url!r} is no address of a testbed: http://host:port")
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise refused
+    try:
+        _ = parts.port
+    except ValueError:
+        raise refused from None
     return url.rstrip("/")
 
 
 def ask(request: urllib.request.Request, *, token: str, timeout: float) -> http.client.HTTPResponse:
-    """The answer, whose body is still to be read.
+    """The answer, whose body is still to be read, over a connection of its own.
 
     Args:
         timeout: seconds of silence after which the testbed counts as away.
@@ -58,7 +65,8 @@ def ask(request: urllib.request.Request, *, token: str, timeout: float) -> http.
         answer: http.client.HTTPResponse = _OPENER.open(request, timeout=timeout)
     except urllib.error.HTTPError as error:
         with error:
-            raise _refusal(error) from error
+            said = _body_of(error)
+        raise refusal(error.code, error.reason, error.headers, said) from error
     except (OSError, http.client.HTTPException) as error:
         raise Away(words(error, timeout)) from error
     return answer
@@ -80,22 +88,31 @@ def pauses() -> Iterator[float]:
         longest = min(2 * longest, RETRY_MOST_SECONDS)
 
 
-def _refusal(error: urllib.error.HTTPError) -> Refused | Away:
-    detail, errors = _problem(error)
-    if error.code in ASK_AGAIN:
-        return Away(detail, retry_after=_seconds(error.headers.get("Retry-After", "")))
-    if 300 <= error.code < 400:
-        detail = f"the testbed has moved to {error.headers.get('Location', 'another address')}: use that one"
-    return Refused(detail, status=error.code, errors=errors)
+def refusal(status: int, reason: str, headers: Message, body: bytes) -> Refused | Away:
+    """The error that an answer from 300 on is."""
+    detail, errors = _problem(body)
+    detail = detail or f"the testbed answers {status} {reason}"
+    if status in ASK_AGAIN:
+        return Away(detail, retry_after=_seconds(headers.get("Retry-After", "")))
+    if 300 <= status < 400:
+        detail = f"the testbed has moved to {headers.get('Location', 'another address')}: use that one"
+    return Refused(detail, status=status, errors=errors)
 
 
-def _problem(error: urllib.error.HTTPError) -> tuple[str, dict[str, Any]]:
-    """What the problem document says: the detail with the reasons by field, and these alone."""
+def _body_of(error: urllib.error.HTTPError) -> bytes:
     try:
-        said = json.loads(error.read(_DETAIL_LIMIT))
+        return error.read(_DETAIL_LIMIT)
+    except (OSError, http.client.HTTPException):
+        return b""
+
+
+def _problem(body: bytes) -> tuple[str, dict[str, Any]]:
+    """What the problem document says: the detail with the reasons by field, and these alone; nothing if it is none."""
+    try:
+        said = json.loads(body)
         detail, errors = str(said["detail"]), said.get("errors")
-    except (ValueError, KeyError, TypeError, AttributeError, OSError, http.client.HTTPException):
-        return f"the testbed answers {error.code} {error.reason}", {}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return "", {}
     if not isinstance(errors, dict):
         return detail, {}
     return "; ".join([detail, *(f"{name}: {_joined(reasons)}" for name, reasons in errors.items())]), errors

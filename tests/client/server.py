@@ -23,23 +23,29 @@ class Asked:
 
 
 class Server:
-    """Gives the replies in their order, the `otherwise` one when there are none left, and notes what it was asked."""
+    """Gives the replies in their order, the `otherwise` one when there are none left, and notes what it was asked. With
+    `keeps`, connections stay open."""
 
-    def __init__(self, *replies: Reply, otherwise: Reply | None = None) -> None:
+    def __init__(self, *replies: Reply, otherwise: Reply | None = None, keeps: bool = False) -> None:
         self.replies = list(replies)
         self.asked: list[Asked] = []
+        self.connections = 0
         self._otherwise = otherwise
         server = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
+            def setup(self) -> None:
+                server.connections += 1
+                super().setup()
+
             def do_GET(self) -> None:
                 server.asked.append(_asked(self))
                 reply = server.replies.pop(0) if server.replies else server._otherwise
                 assert reply, f"nothing was said of {self.path}"
                 reply(self)
-                self.close_connection = True
+                self.close_connection = self.close_connection or not keeps
 
             do_POST = do_PATCH = do_GET  # noqa: N815 - the library's names
 

@@ -131,8 +131,9 @@ def test_what_is_no_testbed_is_refused(server: Server) -> None:
     server.replies = [answers(200, b"<html>", "text/html")]
     with pytest.raises(Refused, match="address of a testbed"):
         Rest(server.url).get("runs/")
-    with pytest.raises(Refused, match="no address"):
-        Rest("file:///etc/passwd")
+    for url in ("file:///etc/passwd", "http://:8000", "http://host:port"):
+        with pytest.raises(Refused, match="no address"):
+            Rest(url)
 
 
 @pytest.mark.parametrize(
