@@ -33,6 +33,7 @@ MADE = {
     "rucio",
     "xrootd",
     "storage",
+    "scratch",
     "log",
     "var",
     ".venv",

@@ -22,13 +22,16 @@ class CommandFailed(OSError):
     """The command did not end well, or what it wrote is no result; the text says why."""
 
 
-def run_command(command: str, url: str, first: int, last: int, *, timeout: float) -> dict[str, Any]:
+def run_command(
+    command: str, url: str, first: int, last: int, *, timeout: float, scratch: Path | None = None
+) -> dict[str, Any]:
     """Run the command on TFs `first` to `last` of the TF file at `url`.
 
     Args:
         command: its words, in which %IN stands for the TF file (a path or root:// URL), %FIRST and %LAST for the TF
             numbers, both inclusive, and %OUT for a file in which it may leave a JSON object.
         timeout: seconds until it is killed, with all that it has started.
+        scratch: where its directory is made; without, where the system keeps temporary files.
 
     Returns:
         The object it left, or none.
@@ -36,7 +39,7 @@ def run_command(command: str, url: str, first: int, last: int, *, timeout: float
     Raises:
         CommandFailed: it is no command line, cannot be started, failed, took too long, or left something else.
     """
-    with tempfile.TemporaryDirectory(prefix="swf-slice-") as directory:
+    with tempfile.TemporaryDirectory(prefix="swf-slice-", dir=scratch) as directory:
         out = Path(directory, "out.json")
         values = {"%IN": url, "%FIRST": str(first), "%LAST": str(last), "%OUT": str(out)}
         errors = Path(directory, "stderr")
@@ -69,7 +72,7 @@ def _run(words: list[str], errors: Path, timeout: float) -> int:
         process = subprocess.Popen(
             mortal,
             cwd=errors.parent,
-            env=_ENVIRONMENT,
+            env={**_ENVIRONMENT, "TMPDIR": str(errors.parent)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=stderr,

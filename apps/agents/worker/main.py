@@ -12,11 +12,13 @@ from celery import current_app
 from celery.platforms import EX_OK
 from celery.signals import worker_ready, worker_shutting_down
 from celery.worker import state
+from django.conf import settings
 
 from apps.runs.errors import RetryableError
 
 from ..bus.slices import forget_worker
 from ..bus.topology import RECEIVE_TASK, slices_queue, use_plain_messages, worker_queue
+from .scratch import scratch_directory
 from .slices import Limits, SliceWorker
 from .taking import take_for
 from .voice import Voice
@@ -46,13 +48,21 @@ def run_slice_worker(
         The worker, which knows what it has done and why it left.
     """
     voice = Voice()
-    worker = SliceWorker(worker_id, limits, voice, leave=_leave, say=say)
+    with scratch_directory(settings.SWF_HOME / "scratch" / "slices") as scratch:
+        worker = SliceWorker(worker_id, limits, voice, leave=_leave, say=say, scratch=scratch)
+        _serve(worker, log_level=log_level, progress=progress)
+    _say_farewell(worker, voice)
+    return worker
+
+
+def _serve(worker: SliceWorker, *, log_level: str, progress: Callable[[SliceWorker], None]) -> None:
+    """Celery, until the worker is to leave."""
     _prepare(worker)
     heartbeat = _Heartbeat(worker, progress)
     worker_ready.connect(heartbeat.begin, weak=False)
     worker_shutting_down.connect(lambda sig, **_: worker.stop(sig), weak=False)
     celery = current_app.Worker(
-        hostname=worker_id,
+        hostname=worker.worker_id,
         pool="solo",
         concurrency=1,
         loglevel=log_level,
@@ -63,8 +73,6 @@ def run_slice_worker(
     )
     celery.start()
     heartbeat.stop()
-    _say_farewell(worker, voice)
-    return worker
 
 
 def _prepare(worker: SliceWorker) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,12 @@ class SliceFailed(Exception):
     """The slice cannot be processed; the text says why."""
 
 
-def process(given: SliceContent, *, timeout: float) -> dict[str, Any]:
+def process(given: SliceContent, *, timeout: float, scratch: Path | None = None) -> dict[str, Any]:
     """What is found in the slice.
 
     Args:
         timeout: seconds that a command may take.
+        scratch: where it works; without, where the system keeps temporary files.
 
     Raises:
         SliceFailed: with the reason.
@@ -32,7 +34,9 @@ def process(given: SliceContent, *, timeout: float) -> dict[str, Any]:
         raise SliceFailed("file_url is missing: it is not known where the TF file lies")
     try:
         if given.payload:
-            return run_command(given.payload, given.file_url, given.start, given.end, timeout=timeout)
+            return run_command(
+                given.payload, given.file_url, given.start, given.end, timeout=timeout, scratch=scratch
+            )
         return summary(given.file_url, given.start, given.end)
     except ImportError as error:
         raise SliceFailed(

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -53,12 +54,14 @@ class SliceWorker:
         *,
         leave: Callable[[], None],
         say: Callable[[str], None],
+        scratch: Path | None = None,
     ) -> None:
         """Begin with nothing in hand.
 
         Args:
             leave: called, more than once maybe, when no further slice is wanted.
             say: is given one line about each slice.
+            scratch: where commands work; without, where the system keeps temporary files.
         """
         self.worker_id = worker_id
         self.done = self.failed = 0
@@ -67,6 +70,7 @@ class SliceWorker:
         self._voice = voice
         self._leave = leave
         self._say = say
+        self._scratch = scratch
         self._in_hand: Slice | None = None
         self._idle_since = time.monotonic()
         self._started_at = datetime.now(UTC)
@@ -139,7 +143,8 @@ class SliceWorker:
     def _found(self, message: Slice) -> tuple[dict[str, Any], str]:
         """What is in the slice, or why that cannot be said."""
         try:
-            return process(message.content, timeout=self._limits.payload_seconds), ""
+            timeout = self._limits.payload_seconds
+            return process(message.content, timeout=timeout, scratch=self._scratch), ""
         except SliceFailed as error:
             return {}, str(error)
         except Exception as error:

@@ -24,9 +24,17 @@ from tests.engines import Engines
 from .process import a_slice
 
 
-def found(url: Path | str, first: int, last: int, *, timeout: float = 10.0, **content: Any) -> dict[str, Any]:
+def found(
+    url: Path | str,
+    first: int,
+    last: int,
+    *,
+    timeout: float = 10.0,
+    scratch: Path | None = None,
+    **content: Any,
+) -> dict[str, Any]:
     body = a_slice(url, first, last, **content)
-    return process(SliceContent.model_validate(body["content"]), timeout=timeout)
+    return process(SliceContent.model_validate(body["content"]), timeout=timeout, scratch=scratch)
 
 
 def why(*args: Any, **kwargs: Any) -> str:
@@ -102,6 +110,14 @@ class TestCommand:
     def test_is_told_its_slice_and_leaves_an_object(self, tf_file: Path) -> None:
         code = "import json, sys; json.dump({'told': sys.argv[1:4]}, open(sys.argv[4], 'w'))"
         assert found(tf_file, 100, 102, payload=command(code)) == {"told": [str(tf_file), "100", "102"]}
+
+    def test_works_where_it_is_told_and_leaves_no_file_behind(self, tf_file: Path, tmp_path: Path) -> None:
+        scratch = tmp_path / "scratch"
+        scratch.mkdir()
+        code = "import json, sys, tempfile as t; json.dump({'where': t.mkdtemp()}, open(sys.argv[4], 'w'))"
+        where = found(tf_file, 1, 2, scratch=scratch, payload=command(code))["where"]
+        assert Path(where).parent.parent == scratch
+        assert list(scratch.iterdir()) == []
 
     def test_may_leave_nothing(self, tf_file: Path) -> None:
         assert found(tf_file, 100, 102, payload="true") == {}

@@ -79,7 +79,7 @@ def test_told_to_end_it_finishes_what_it_has_in_hand_and_leaves_the_rest(
 
 
 def test_a_slice_whose_worker_was_killed_is_left_to_its_lease(
-    a_worker: Start, listener: Listener, tf_file: Path
+    a_worker: Start, listener: Listener, tf_file: Path, tmp_path: Path
 ) -> None:
     victim = a_worker()
     first, second = send(a_slice(tf_file, 100, 101, payload="sleep 60"), a_slice(tf_file, 102, 103))
@@ -88,7 +88,9 @@ def test_a_slice_whose_worker_was_killed_is_left_to_its_lease(
         what="the slice in hand",
     )
     victim.kill()
+    (left,) = (tmp_path / "scratch" / "slices").iterdir()
     a_worker()
+    assert not left.exists()
     wait_until(lambda: listener.counts()[second], what="the other slice is done")
     again = a_slice(tf_file, 100, 101, req_id=first, attempt=2)
     send(again)
