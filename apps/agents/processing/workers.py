@@ -58,7 +58,7 @@ class WorkerJobs:
             try:
                 self._see_to(task, statuses.get(task.jedi_task_id or 0, ""))
             except RefusedByPanda as refusal:
-                services.note_worker_task_trouble(task, str(refusal))
+                services.note_trouble(task, str(refusal))
                 refusals.append(f"{task}: {refusal}")
         if refusals:
             raise RetryableError("; ".join(refusals))
@@ -90,7 +90,7 @@ class WorkerJobs:
             elif task.submitting_at is None:
                 services.end_worker_task(task, "the run was through before PanDA was given it")
             elif known := self._known(task):
-                services.mark_worker_task_submitted(task, known)
+                services.mark_submitted(task, known)
             else:
                 services.end_worker_task(task, "the run is through, and PanDA does not know the task")
             return
@@ -116,11 +116,11 @@ class WorkerJobs:
             services.end_worker_task(task, next(iter(failed), "") or self._panda.why(jedi_task_id))
 
     def _submit(self, task: WorkerTask) -> None:
-        if services.begin_worker_task(task) and (known := self._known(task)):
-            services.mark_worker_task_submitted(task, known)
+        if services.begin_submission(task) and (known := self._known(task)):
+            services.mark_submitted(task, known)
             return
         parameters = self._build(prun_arguments(task)) | {"processingType": PROCESSING_TYPE}
-        services.mark_worker_task_submitted(task, self._panda.submit(parameters))
+        services.mark_submitted(task, self._panda.submit(parameters))
 
     def _known(self, task: WorkerTask) -> int | None:
         """The id that PanDA has given the task when it was tried before and the answer was lost."""

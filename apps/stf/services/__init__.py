@@ -40,29 +40,20 @@ from .slice_counts import lock_runs_of
 from .slice_cutting import SAMPLES_AT_ONCE, cut_samples, shed_backlogs
 from .slice_results import SliceReport, record_results
 from .slices import claim_slices, give_back, return_expired
+from .submission import begin_submission, mark_submitted, note_trouble
 from .tasks import (
     MOST_RELOADS,
     TaskReport,
     apply_task_reports,
-    begin_submission,
     finish_command,
-    mark_submitted,
     note_reload,
-    note_trouble,
     postpone_command,
     request_command,
 )
 from .visiting import end_visiting_run, keep_remarks, remark
 from .visiting_samples import SaidSlice, add_slices, add_tf_file, change_tf_file
 from .visiting_slices import claim_for, end_visiting_slice
-from .worker_tasks import (
-    begin_worker_task,
-    end_worker_task,
-    make_worker_task,
-    mark_worker_task_submitted,
-    note_open_jobs,
-    note_worker_task_trouble,
-)
+from .worker_tasks import end_worker_task, make_worker_task, note_open_jobs
 from .workers import Beat, mark_lost, record_heartbeats
 
 __all__ = [
@@ -88,7 +79,6 @@ __all__ = [
     "apply_task_reports",
     "begin_attach",
     "begin_submission",
-    "begin_worker_task",
     "brake_off",
     "brake_on",
     "change_tf_file",
@@ -127,13 +117,11 @@ __all__ = [
     "mark_removed",
     "mark_submitted",
     "mark_withdrawn",
-    "mark_worker_task_submitted",
     "move_waiting",
     "note_kill_asked",
     "note_open_jobs",
     "note_reload",
     "note_trouble",
-    "note_worker_task_trouble",
     "open_dataset",
     "open_input",
     "postpone_command",

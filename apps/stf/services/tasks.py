@@ -1,4 +1,4 @@
-"""PanDA's tasks: submitted once per run and site, followed in PanDA's own words, commanded by people."""
+"""PanDA's tasks, one per run and site: followed in PanDA's own words, commanded by people."""
 
 from __future__ import annotations
 
@@ -28,46 +28,6 @@ class TaskReport:
     jedi_task_id: int
     status: str
     reason: str = ""
-
-
-def begin_submission(task: ProcessingTask) -> bool:
-    """PanDA is about to be given this task. To be committed before it is asked.
-
-    Returns:
-        Whether it was tried before, so that PanDA may know it already.
-    """
-    fresh = ProcessingTask.objects.filter(pk=task.pk, submitting_at__isnull=True).update(
-        submitting_at=timezone.now()
-    )
-    return not fresh
-
-
-@transaction.atomic
-def mark_submitted(task: ProcessingTask, jedi_task_id: int) -> bool:
-    """PanDA knows this task by this id.
-
-    Returns:
-        False if an id was known already, which stays.
-    """
-    now = timezone.now()
-    changed = ProcessingTask.objects.filter(pk=task.pk, jedi_task_id__isnull=True).update(
-        jedi_task_id=jedi_task_id, status="waiting", reason="", submitted_at=now, changed_at=now
-    )
-    if changed:
-        journal.record(_change("task_submitted", task, jeditaskid=jedi_task_id))
-    return bool(changed)
-
-
-@transaction.atomic
-def note_trouble(task: ProcessingTask, reason: str) -> None:
-    """Why the task cannot be submitted now. It is tried again; the same reason again is no news."""
-    changed = (
-        ProcessingTask.objects.filter(pk=task.pk, jedi_task_id__isnull=True)
-        .exclude(reason=reason)
-        .update(reason=reason)
-    )
-    if changed:
-        journal.record(_change("task_trouble", task, reason=reason))
 
 
 @transaction.atomic

@@ -1,4 +1,4 @@
-"""PanDA tasks whose jobs are workers: made when workers are missing, submitted once, followed to the end of their jobs."""
+"""PanDA tasks whose jobs are workers: made when workers are missing, followed to the end of their jobs."""
 
 from __future__ import annotations
 
@@ -23,36 +23,6 @@ def make_worker_task(run: Run, jobs: int, site: str) -> WorkerTask | None:
     task = WorkerTask.objects.create(run=run, task_name=name, site=site, jobs=jobs, open_jobs=jobs)
     journal.record(_change("worker_task_made", task, jobs=jobs, site=site))
     return task
-
-
-def begin_worker_task(task: WorkerTask) -> bool:
-    """PanDA is about to be given this task. To be committed before it is asked.
-
-    Returns:
-        Whether it was tried before, so that PanDA may know it already.
-    """
-    fresh = WorkerTask.objects.filter(pk=task.pk, submitting_at__isnull=True).update(
-        submitting_at=timezone.now()
-    )
-    return not fresh
-
-
-@transaction.atomic
-def mark_worker_task_submitted(task: WorkerTask, jedi_task_id: int) -> None:
-    """PanDA knows this task by this id; an id that was known already stays."""
-    changed = WorkerTask.objects.filter(pk=task.pk, jedi_task_id__isnull=True).update(
-        jedi_task_id=jedi_task_id, submitted_at=timezone.now(), reason=""
-    )
-    if changed:
-        journal.record(_change("worker_task_submitted", task, jeditaskid=jedi_task_id))
-
-
-@transaction.atomic
-def note_worker_task_trouble(task: WorkerTask, reason: str) -> None:
-    """Why the task cannot be submitted now. It is tried again; the same reason again is no news."""
-    waiting = WorkerTask.objects.filter(pk=task.pk, jedi_task_id__isnull=True)
-    if waiting.exclude(reason=reason).update(reason=reason):
-        journal.record(_change("worker_task_trouble", task, reason=reason))
 
 
 def note_open_jobs(task: WorkerTask, count: int) -> None:

@@ -108,7 +108,7 @@ def test_killed_before_the_answer_was_noted_it_finds_the_task_that_panda_has(
 
     pool.want(2)
     with monkeypatch.context() as patched:
-        patched.setattr(services, "mark_worker_task_submitted", die)
+        patched.setattr(services, "mark_submitted", die)
         with pytest.raises(SystemExit):
             pool.turn()
     pool.turn(2)
