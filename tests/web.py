@@ -22,29 +22,23 @@ PATIENCE = 20.0
 class Web:
     """The web process; it can be killed and started again at the same address."""
 
-    def __init__(self, log: Path, **variables: str) -> None:
-        """`variables` of its environment, beside those of the tests."""
+    def __init__(self, log: Path, *, module: str = "swf_site.web", **variables: str) -> None:
+        """`module` is run; `variables` of its environment, beside those of the tests."""
         self.port = port(default_home(), "web")
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = log
+        self._module = module
         self._variables = variables
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start and wait until it answers."""
-        database = connection.settings_dict
-        address = f"{database['HOST']}:{database['PORT']}/{database['NAME']}"
-        environment = os.environ | {
-            "DATABASE_URL": f"postgresql://{database['USER']}:{database['PASSWORD']}@{address}",
-            "DJANGO_SETTINGS_MODULE": os.environ["DJANGO_SETTINGS_MODULE"],
-            **self._variables,
-        }
-        command = [sys.executable, "-m", "swf_site.web", "-b", "127.0.0.1", "-p", str(self.port)]
+        command = [sys.executable, "-m", self._module, "-b", "127.0.0.1", "-p", str(self.port)]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*command, "swf_site.asgi:application"],
                 cwd=settings.BASE_DIR,
-                env=environment,
+                env=self.environment,
                 stdout=log,
                 stderr=log,
             )
@@ -59,6 +53,17 @@ class Web:
         if self._process:
             self._process.kill()
             self._process.wait()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """By which a process finds the test database."""
+        database = connection.settings_dict
+        address = f"{database['HOST']}:{database['PORT']}/{database['NAME']}"
+        return os.environ | {
+            "DATABASE_URL": f"postgresql://{database['USER']}:{database['PASSWORD']}@{address}",
+            "DJANGO_SETTINGS_MODULE": os.environ["DJANGO_SETTINGS_MODULE"],
+            **self._variables,
+        }
 
     @property
     def pid(self) -> int:

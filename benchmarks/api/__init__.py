@@ -1,0 +1,1 @@
+"""How fast REST and the live feed are, on a web process that runs."""
