@@ -11,7 +11,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "swf_site.settings")
 http = get_asgi_application()  # sets Django up: what follows imports models
 
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
-from django.urls import path, re_path  # noqa: E402
+from django.urls import path, re_path, reverse  # noqa: E402
 
 from apps.agents.stream.endpoint import MessageStream  # noqa: E402
 from apps.runs.live.feed import feed  # noqa: E402
@@ -22,6 +22,8 @@ from swf_site.websocket import Readers  # noqa: E402
 
 # The types of `path` know views only.
 routes: list[Any] = [path("api/messages/stream/", MessageStream(feed=feed)), re_path("", http)]  # type: ignore[arg-type]
-websocket = Readers(websocket_router(feed=feed, content=live_content, digests=[fastmon_digest()]))
+websocket = Readers(websocket_router(feed=feed, content=live_content, digests=[fastmon_digest()]), feed=feed)
+# Django would load all routes with the first page or live frame that has a link, which would wait for it.
+reverse("home")
 feed.start()
 application = ProtocolTypeRouter({"http": URLRouter(routes), "websocket": websocket})
