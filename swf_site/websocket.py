@@ -1,4 +1,4 @@
-"""Who may open a WebSocket: those who may read over REST, as the server is set up."""
+"""Who may open a WebSocket, and keep it open: those who may read over REST, as the server is set up."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from channels.db import database_sync_to_async
 from channels.security.websocket import AllowedHostsOriginValidator
 from django.db import Error as DatabaseError
 
-from apps.agents.access import AccessRefused, NotAllowed, reader_of
+from apps.agents.access import AccessRefused, NotAllowed, Reader, reader_of
+from apps.agents.watch import Watch
 from apps.runs.live.consumers import TRY_AGAIN_LATER
+from apps.runs.live.feed import Feed
+from apps.runs.live.pace import Outlet, first_of
 
 # Pages give up on these two.
 NOT_LOGGED_IN = 4401
@@ -20,14 +23,16 @@ Application = Callable[[Any, Any, Any], Awaitable[Any]]
 
 
 class Readers:
-    """Lets readers through to the application, and closes the door to others with a reason.
+    """Lets readers through to the application, and closes the door to others with a reason; also to those who may read no
+    more, as soon as `feed` tells of it.
 
     Browsers must come from a page of this server. A token is brought by a program, which comes from no page.
     """
 
-    def __init__(self, application: Application) -> None:
+    def __init__(self, application: Application, *, feed: Feed) -> None:
         self._application = application
         self._from_our_pages: Application = AllowedHostsOriginValidator(application)
+        self._watch = Watch(feed)
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         try:
@@ -37,22 +42,26 @@ class Readers:
                     f"this token is good for the namespace {reader.namespace} only, and live pages show all: "
                     "follow /api/messages/stream/"
                 )
-        except NotAllowed as refusal:
-            await _close(receive, send, NOT_ALLOWED, str(refusal))
         except AccessRefused as refusal:
-            await _close(receive, send, NOT_LOGGED_IN, str(refusal))
+            await _open_to_close(receive, send, _code(refusal), str(refusal))
         except DatabaseError:
-            await _close(receive, send, TRY_AGAIN_LATER, "the database does not answer")
+            await _open_to_close(receive, send, TRY_AGAIN_LATER, "the database does not answer")
         else:
-            application = self._from_our_pages if reader.token_id is None else self._application
-            await application(scope, receive, send)
+            await self._serve(reader, scope, receive, send)
+
+    async def _serve(self, reader: Reader, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        application = self._from_our_pages if reader.token_id is None else self._application
+        ended = await first_of(application(scope, receive, send), self._watch.refusal(reader, scope))
+        if isinstance(ended, AccessRefused):
+            await Outlet(scope, send).close(_code(ended), str(ended))
 
 
-async def _close(receive: Any, send: Any, code: int, reason: str) -> None:
+def _code(refusal: AccessRefused) -> int:
+    return NOT_ALLOWED if isinstance(refusal, NotAllowed) else NOT_LOGGED_IN
+
+
+async def _open_to_close(receive: Any, send: Any, code: int, reason: str) -> None:
     """Open the connection to say why it is closed: a refused handshake would tell a browser nothing."""
     await receive()
     await send({"type": "websocket.accept"})
-    # The protocol has room for 123 bytes.
-    await send(
-        {"type": "websocket.close", "code": code, "reason": reason.encode()[:123].decode(errors="ignore")}
-    )
+    await Outlet({}, send).close(code, reason)

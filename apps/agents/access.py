@@ -45,8 +45,12 @@ class NotNow(AccessRefused):
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Somebody who may read: everything, or what is in the `namespace`; with the id and the end of the token."""
+    """Somebody who may read: everything, or what is in the `namespace`; with the id and the end of the token.
 
+    Without a `name`, anybody may.
+    """
+
+    name: str = ""
     token_id: int | None = None
     namespace: str = ""
     expires_at: datetime | None = None
@@ -111,8 +115,8 @@ def reader_of(scope: Mapping[str, Any]) -> Reader:
     if said := refusal(person, Right.READ):
         raise NotAllowed(said) if person.name else AccessRefused(said)
     if token is None:
-        return Reader()
-    return Reader(token.pk, person.within, token.expires_at)
+        return Reader(person.name)
+    return Reader(person.name, token.pk, person.within, token.expires_at)
 
 
 def _user_of(cookies: str) -> AbstractBaseUser | AnonymousUser:

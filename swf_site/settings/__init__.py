@@ -179,11 +179,6 @@ SWF_OIDC_NAME = env.text("SWF_OIDC_NAME", "your institute")
 SWF_OIDC_CLAIM = env.text("SWF_OIDC_CLAIM", "groups")
 SWF_OIDC_ROLES = env.roles("SWF_OIDC_ROLES")
 
-# Each web process feeds its own layer from the journal: nothing to install, nothing lost over a restart.
-CHANNEL_LAYERS = {
-    "default": {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 1000}}
-}
-
 # Of this testbed, among those that share its broker.
 SWF_NAMESPACE = env.text("SWF_NAMESPACE", "local")
 

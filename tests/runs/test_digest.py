@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
-from channels.layers import channel_layers
 from channels.testing import WebsocketCommunicator
 from django.db import transaction
 
@@ -58,11 +57,6 @@ def feed() -> Iterator[Feed]:
     running.start()
     yield running
     running.stop()
-
-
-@pytest.fixture(autouse=True)
-def layer() -> None:
-    channel_layers.backends = {}
 
 
 @pytest.fixture

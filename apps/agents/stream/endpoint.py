@@ -5,9 +5,8 @@ An ASGI application of its own and no view: Django would keep a thread for every
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from http import HTTPStatus
 from io import BytesIO
@@ -18,20 +17,22 @@ from django.core.exceptions import DisallowedHost
 from django.core.handlers.asgi import ASGIRequest
 from django.db import Error as DatabaseError
 
+from apps.runs.live.batches import Batches
 from apps.runs.live.feed import Feed
 from apps.runs.live.listen import database_away
+from apps.runs.live.pace import Outlet, Receive, Send, until_gone
 from apps.runs.selectors import newest_position
 
 from ..access import CHALLENGE, AccessRefused, NotAllowed, NotNow, Reader, reader_of
-from .events import BadQuery, Wish, streamed, wish_of
-from .line import Line, Pace, Send
+from ..watch import Watch
+from .events import BadQuery, Wish, packed, streamed, wish_of
+from .line import Line
 
 # Whoever is further behind had better read the journal's pages, or begin anew.
 MOST_BEHIND = 100_000
-PACE = "swf.pace"
+# About 100 kB, so much is on its way to a client that does not read.
+BATCH = 100
 _PROBLEM = b"application/problem+json"
-
-Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 
 class Refusal(Exception):
@@ -48,10 +49,10 @@ class MessageStream:
 
     def __init__(self, *, feed: Feed) -> None:
         self._feed = feed
-        self._tail = feed.attach(streamed)
+        self._batches = Batches(feed.attach(streamed), packed, limit=BATCH)
+        self._watch = Watch(feed)
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        self._feed.wake_on(asyncio.get_running_loop())
         try:
             reader, wish, position = await self._admit(scope)
         except Refusal as refusal:
@@ -65,14 +66,14 @@ class MessageStream:
             (b"x-content-type-options", b"nosniff"),
         ]
         await send({"type": "http.response.start", "status": HTTPStatus.OK.value, "headers": headers})
-        pace: Pace | None = scope.get("extensions", {}).get(PACE)
-        line = Line(send, pace, feed=self._feed, tail=self._tail, reader=reader, wish=wish, position=position)
+        outlet = Outlet(scope, send)
+        line = Line(outlet, feed=self._feed, batches=self._batches, wish=wish, position=position)
         try:
-            await _until_gone(line, receive)
+            await until_gone(line.run(), receive, self._watch.refusal(reader, scope))
         finally:
             # Whatever has ended it, the client is told so and comes back.
-            if pace:
-                pace.end()
+            if outlet.pace:
+                outlet.pace.end()
             await send({"type": "http.response.body", "body": b""})
 
     async def _admit(self, scope: dict[str, Any]) -> tuple[Reader, Wish, int]:
@@ -148,25 +149,6 @@ def _check_reach(position: int, newest: int) -> None:
             f"{newest - position} events have followed the event {position}, more than {MOST_BEHIND}: "
             f"read them from /api/journal/?after={position}, or begin anew, without a last event id",
         )
-
-
-async def _until_gone(line: Line, receive: Receive) -> None:
-    """Serve the line until it ends or the client leaves."""
-    serving = asyncio.create_task(line.run())
-    leaving = asyncio.create_task(_left(receive))
-    try:
-        await asyncio.wait({serving, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if serving.done():
-            serving.result()
-    finally:
-        serving.cancel()
-        leaving.cancel()
-        await asyncio.gather(serving, leaving, return_exceptions=True)
-
-
-async def _left(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 async def _answer(send: Send, refusal: Refusal) -> None:

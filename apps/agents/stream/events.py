@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
 
 from pydantic import ValidationError
 
+from apps.runs.live.batches import Batch
 from apps.runs.live.payloads import live_event
 from apps.runs.models import JournalEntry
 
@@ -24,7 +25,7 @@ class BadQuery(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Streamed:
-    """One entry: what filters look at, and the bytes that go out. `revoked` is the id of a token that it takes away."""
+    """One entry: what filters look at, and the bytes that go out."""
 
     position: int
     kind: str
@@ -32,7 +33,6 @@ class Streamed:
     run_id: str
     namespace: str
     frame: bytes
-    revoked: int | None
 
 
 def streamed(entry: JournalEntry) -> Streamed:
@@ -47,7 +47,6 @@ def streamed(entry: JournalEntry) -> Streamed:
         run_id="" if run_number is None else str(run_number),
         namespace=entry.namespace.name if entry.namespace else "",
         frame=frame(entry.kind, _message(entry) or event, position=event["position"]),
-        revoked=entry.payload.get("token") if entry.kind == "token_revoked" else None,
     )
 
 
@@ -66,13 +65,16 @@ def beat(waits_for: str, *, position: int) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a client wishes to see: everything, or what is named. `last_event_id` is where it goes on from, None for now."""
+    """What a client wishes to see: everything, or what is named. `last_event_id` is where it goes on from, None for now.
+
+    Wishes are equal if they let the same through, wherever they begin.
+    """
 
     msg_types: frozenset[str] = frozenset()
     agents: frozenset[str] = frozenset()
     run_ids: frozenset[str] = frozenset()
     namespace: str = ""
-    last_event_id: int | None = None
+    last_event_id: int | None = field(default=None, compare=False)
 
     def covers(self, event: Streamed) -> bool:
         """Whether the event is to be sent: one of each kind of names that were given, and the namespace."""
@@ -82,6 +84,12 @@ class Wish:
             and (not self.run_ids or event.run_id in self.run_ids)
             and (not self.namespace or event.namespace == self.namespace)
         )
+
+
+def packed(events: list[Streamed], wish: Wish) -> Batch[bytes]:
+    """What is wished of these events, as it goes out."""
+    body = b"".join(event.frame for event in events if wish.covers(event))
+    return Batch(events[-1].position, body or None)
 
 
 def wish_of(query: str, last_event_id: str = "") -> Wish:

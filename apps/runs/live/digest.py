@@ -5,7 +5,6 @@ All pages that look at the same digest share its making.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import threading
 import time
@@ -15,11 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from channels.db import database_sync_to_async
-from channels.exceptions import ChannelFull
 
-from ..errors import NotFound
-from .consumers import NO_SUCH_RUN, LiveConsumer
+from .batches import Batch, Batches
+from .consumers import LiveConsumer
 from .feed import Feed
+from .pace import Outlet
+from .payloads import LiveEvent, concerns
 
 LEAST_SECONDS = 0.5
 # Making a digest of a long run takes long. It is made less often then, so that this process spends no more of its time on
@@ -82,6 +82,15 @@ class Digest:
                 self._made.popitem(last=False)
             return frame
 
+    def packed(self, events: list[LiveEvent], run_number: int | None) -> Batch[int]:
+        """Of these events, the position of the last that changes the digest of the run."""
+        news = [
+            event["position"]
+            for event in events
+            if event["kind"] in self.kinds and concerns(event, run_number)
+        ]
+        return Batch(events[-1]["position"], news[-1] if news else None)
+
     def _serves(self, last: Frame, position: int) -> bool:
         age = time.monotonic() - last.at
         return age < self.pause or (last.position >= position and age < HOLDS_SECONDS)
@@ -94,27 +103,30 @@ class DigestConsumer(LiveConsumer):
     Pages of the same query wait for the same moment: whichever comes first has the frame made.
     """
 
-    def __init__(self, *, feed: Feed, digest: Digest) -> None:
-        super().__init__(feed=feed, content=lambda _: {})
+    def __init__(
+        self,
+        scope: dict[str, Any],
+        outlet: Outlet,
+        *,
+        feed: Feed,
+        batches: Batches[LiveEvent, int | None, int],
+        digest: Digest,
+    ) -> None:
+        """`batches` are packed by the digest."""
+        super().__init__(scope, outlet, feed=feed, batches=batches, content=lambda _: {})
         self._digest = digest
+        self._run: int = scope["url_route"]["kwargs"]["run_number"]
         self._news_at = 0
         self._sent = ""
-        self._timer: asyncio.Task[None] | None = None
+        self._frame_at: float | None = None
 
-    async def disconnect(self, code: int) -> None:
-        if self._timer:
-            self._timer.cancel()
-        await super().disconnect(code)
-
-    async def live_tick(self, message: dict[str, Any]) -> None:
+    async def _tick(self) -> None:
         """As everywhere, and a frame if there is something that the journal does not tell."""
-        await super().live_tick(message)
+        await super()._tick()
         await self._send_frame()
 
-    async def live_digest(self, message: dict[str, Any]) -> None:
-        """The pause between two frames is over."""
-        self._timer = None
-        await self._send_frame()
+    def _next_at(self) -> float:
+        return min(self._ping_at, self._frame_at or self._ping_at)
 
     async def _send_snapshot(self, position: int) -> None:
         self._position = position
@@ -122,40 +134,29 @@ class DigestConsumer(LiveConsumer):
 
     async def _deliver(self) -> None:
         before = self._news_at
-        while events := await self._next_events():
-            for event in events:
-                if event["kind"] in self._digest.kinds and self._concerns(event):
-                    self._news_at = event["position"]
-            self._position = events[-1]["position"]
-        if self._news_at > before and not self._timer:
+        await super()._deliver()
+        # The frame that is waited for will have this, too.
+        due = self._news_at > before if self._frame_at is None else time.monotonic() >= self._frame_at
+        if due:
+            self._frame_at = None
             await self._send_frame()
+
+    async def _take(self, body: int) -> None:
+        self._news_at = body
 
     async def _send_frame(self) -> None:
         """Send the newest frame, unless the page has it; if it lacks what is known already, another as soon as may be."""
-        run_number = self.scope["url_route"]["kwargs"]["run_number"]
-        try:
-            frame = await database_sync_to_async(self._digest.frame)(
-                run_number, self._query(), self._position
-            )
-        except NotFound as error:
-            await self.close(NO_SUCH_RUN, str(error))
-            return
+        frame = await database_sync_to_async(self._digest.frame)(
+            self._run, self._shared_query(), self._position
+        )
         if frame.text != self._sent:
             self._sent = frame.text
-            await self.send(text_data=frame.text)
-        if frame.position < self._news_at and not self._timer:
-            pause = frame.at + self._digest.pause - time.monotonic()
-            self._timer = asyncio.create_task(self._send_after(max(0.0, pause)))
+            await self._send(frame.text)
+        if frame.position < self._news_at and self._frame_at is None:
+            # The loop's clock is this one.
+            self._frame_at = max(time.monotonic(), frame.at + self._digest.pause)
 
-    async def _send_after(self, pause: float) -> None:
-        """Come back by way of the layer, so that frames and news are handled one after the other."""
-        await asyncio.sleep(pause)
-        try:
-            await self.channel_layer.send(self.channel_name, {"type": "live.digest"})
-        except ChannelFull:
-            self._timer = None  # the next tick shows it
-
-    def _query(self) -> str:
+    def _shared_query(self) -> str:
         """What the page asks for, without its cursor: the same for all that look at the same."""
-        parts = self.scope["query_string"].decode().split("&")
+        parts = self._query.split("&")
         return "&".join(sorted(part for part in parts if part and not part.startswith("cursor=")))

@@ -1,7 +1,7 @@
 """The newest journal entries in the memory of a web process, so that a hundred open pages cost one query.
 
-One thread listens to the relay's "sequenced up to here", reads what is new and wakes the pages and streams. The wake-up
-says nothing but "look": each reads on from its own cursor, here or, when it is further behind, in the database. So a wake-up
+One thread listens to the relay's "sequenced up to here", reads what is new and rings the bells of pages and streams. A bell
+says nothing but "look": each reads on from its own cursor, here or, when it is further behind, in the database. So a ring
 may be dropped, doubled or late, and no event is.
 """
 
@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from channels.layers import get_channel_layer
+from channels.db import database_sync_to_async
 from django.db import Error as DatabaseError
 from django.utils import timezone
 
@@ -21,14 +22,43 @@ from ..models import JournalEntry
 from ..selectors import entries_after, newest_position, unsequenced_since
 from .channel import LIVE_CHANNEL
 from .listen import Listener, database_away
-from .payloads import LiveEvent, live_event
+from .payloads import live_event
 from .tail import Tail
 
-GROUP = "live"
 BATCH = 500
 RELAY_IS_LATE = timedelta(seconds=3)
 _TROUBLE_HOLDS_SECONDS = 4.0
 Item = TypeVar("Item")
+
+
+class Bell:
+    """Wakes one client. What rings while it is not waiting is not lost: its next wait ends at once."""
+
+    def __init__(self) -> None:
+        self._rung = asyncio.Event()
+        self._alarm: asyncio.TimerHandle | None = None
+
+    def ring(self) -> None:
+        """There is news."""
+        self._rung.set()
+
+    async def wait(self, until: float) -> None:
+        """Wait for news, at most until about `until` (of the loop's clock); it may be for less without a reason."""
+        if self._alarm is None or self._alarm.when() > until:
+            self.silence()
+            # It stays when there is news before: to set it each time would cost more than to wake up once in vain.
+            self._alarm = asyncio.get_running_loop().call_at(until, self._remind)
+        await self._rung.wait()
+        self._rung.clear()
+
+    def silence(self) -> None:
+        """Nobody waits any more."""
+        if self._alarm:
+            self._alarm.cancel()
+
+    def _remind(self) -> None:
+        self._alarm = None
+        self._rung.set()
 
 
 class Feed:
@@ -36,11 +66,11 @@ class Feed:
 
     def __init__(self) -> None:
         self.listener = Listener(LIVE_CHANNEL, lambda _: self.catch_up())
-        self._events = Tail(live_event)
-        self._tails: list[Tail[Any]] = [self._events]
+        self.events = Tail(live_event)
+        self._tails: list[Tail[Any]] = [self.events]
+        self._heeded: list[tuple[frozenset[str], Callable[[str], None]]] = []
         self._position: int | None = None
-        self._bell = asyncio.Event()
-        self._waking: asyncio.Future[None] | None = None
+        self._bells: set[Bell] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._trouble = ""
         self._trouble_until = 0.0
@@ -56,14 +86,30 @@ class Feed:
             self.listener.join()
 
     def wake_on(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Pages of this process live in `loop`: wake them there. The channel layer's queues know no other thread."""
+        """Pages of this process live in `loop`: wake them there."""
         self._loop = loop
 
     def attach(self, make: Callable[[JournalEntry], Item]) -> Tail[Item]:
-        """Keep the journal's tail in another form too: the same entries, read by the same query."""
+        """Keep the journal's tail in this form too: the same entries, read by the same query."""
         tail = Tail(make)
         self._tails = [*self._tails, tail]
         return tail
+
+    def heed(self, kinds: Collection[str], told: Callable[[str], None]) -> None:
+        """Have `told` called in the loop of the pages, with the subject, for each new entry of one of these kinds."""
+        self._heeded = [*self._heeded, (frozenset(kinds), told)]
+
+    @contextmanager
+    def bell(self) -> Iterator[Bell]:
+        """A bell that rings in the running loop whenever the feed grows."""
+        self.wake_on(asyncio.get_running_loop())
+        bell = Bell()
+        self._bells.add(bell)
+        try:
+            yield bell
+        finally:
+            self._bells.discard(bell)
+            bell.silence()
 
     def catch_up(self) -> None:
         """Read everything that was sequenced since, and wake the pages."""
@@ -71,24 +117,22 @@ class Feed:
         if position is None:
             position = newest_position()
         self._extend([], position)
-        while entries := entries_after(position, limit=BATCH):
-            position = entries[-1].position or position
-            self._extend(entries, position)
+        more = True
+        while more:
+            entries = entries_after(position, limit=BATCH)
+            if entries:
+                position = entries[-1].position or position
+                self._extend(entries, position)
+            more = len(entries) == BATCH
         self._wake_pages()
 
-    def since(self, position: int, *, limit: int) -> list[LiveEvent] | None:
-        """The next events after `position`; None when memory does not reach back that far: the database does."""
-        return self._events.since(position, limit=limit)
-
-    async def news(self) -> None:
-        """Wait until the feed grows. Whoever has just found nothing, with no `await` in between, misses nothing."""
-        await self._bell.wait()
-
-    def trouble(self) -> str:
+    async def trouble(self) -> str:
         """Why news may be late, "" if it is not. Asks the database, once every few seconds for all pages."""
         now = time.monotonic()
         if now > self._trouble_until:
-            self._trouble, self._trouble_until = self._find_trouble(), now + _TROUBLE_HOLDS_SECONDS
+            # Whoever asks meanwhile is told what was so before.
+            self._trouble_until = now + _TROUBLE_HOLDS_SECONDS
+            self._trouble = await database_sync_to_async(self._find_trouble)()
         return self._trouble
 
     def _find_trouble(self) -> str:
@@ -109,17 +153,20 @@ class Feed:
         for tail in self._tails:
             tail.extend(entries, position)
         self._position = position
+        for kinds, told in self._heeded:
+            for subject in {entry.subject for entry in entries if entry.kind in kinds}:
+                self._in_loop(told, subject)
 
     def _wake_pages(self) -> None:
+        self._in_loop(self._ring)
+
+    def _in_loop(self, call: Callable[..., None], *arguments: object) -> None:
         if self._loop and self._loop.is_running():
-            self._loop.call_soon_threadsafe(self._ring)
+            self._loop.call_soon_threadsafe(call, *arguments)
 
     def _ring(self) -> None:
-        """In the loop of the pages: wake them, and those that wait for news; who comes later waits for the next."""
-        bell, self._bell = self._bell, asyncio.Event()
-        bell.set()
-        if layer := get_channel_layer():
-            self._waking = asyncio.ensure_future(layer.group_send(GROUP, {"type": "live.news"}))
+        for bell in self._bells:
+            bell.ring()
 
 
 feed = Feed()

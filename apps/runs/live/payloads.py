@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Literal, TypedDict
 
 from ..models import JournalEntry
+from .batches import Batch
 
 # What a page needs of a message to move its cells; the rest it asks for over REST.
 _SHOWN = (
@@ -72,3 +74,16 @@ def live_event(entry: JournalEntry) -> LiveEvent:
         at=entry.occurred_at.isoformat(),
         data={name: entry.payload[name] for name in _SHOWN if name in entry.payload},
     )
+
+
+def packed(events: list[LiveEvent], run_number: int | None) -> Batch[str]:
+    """Those of the events that concern the page of this run, or of all (None), as the text of a frame."""
+    position = events[-1]["position"]
+    shown = [event for event in events if concerns(event, run_number)]
+    frame = EventsFrame(type="events", position=position, events=shown)
+    return Batch(position, json.dumps(frame) if shown else None)
+
+
+def concerns(event: LiveEvent, run_number: int | None) -> bool:
+    """Whether the page of this run, or of all (None), is told of the event: of its run, or of none."""
+    return run_number is None or event["run_number"] in {None, run_number}

@@ -2,26 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from channels.routing import URLRouter
 from django.urls import path
 
-from .consumers import Content, LiveConsumer
+from .batches import Batches
+from .consumers import BATCH, Content, LiveConsumer
 from .digest import Digest, DigestConsumer
 from .feed import Feed
+from .pace import Outlet, Receive, Send, until_gone
+from .payloads import packed
+
+Consumer = Callable[[dict[str, Any], Outlet], LiveConsumer]
 
 
 def websocket_router(*, feed: Feed, content: Content, digests: Iterable[Digest] = ()) -> URLRouter:
     """The live paths, fed by `feed`; `content` makes the content of snapshots, each digest has a path of its own."""
-    consumer = LiveConsumer.as_asgi(feed=feed, content=content)
-    # The types of `path` know views only, those of the router its own patterns.
+    batches = Batches(feed.events, packed, limit=BATCH)
+
+    def page(scope: dict[str, Any], outlet: Outlet) -> LiveConsumer:
+        return LiveConsumer(scope, outlet, feed=feed, batches=batches, content=content)
+
+    # The types of the router know its own patterns only.
     routes: list[Any] = [
-        path("ws/live/", consumer),  # type: ignore[arg-type]
-        path("ws/live/runs/<int:run_number>/", consumer),  # type: ignore[arg-type]
+        path("ws/live/", _served(page)),
+        path("ws/live/runs/<int:run_number>/", _served(page)),
     ]
     for digest in digests:
         at = f"ws/{digest.name}/runs/<int:run_number>/"
-        routes.append(path(at, DigestConsumer.as_asgi(feed=feed, digest=digest)))  # type: ignore[arg-type]
+        routes.append(path(at, _served(_of_digest(feed, digest))))
     return URLRouter(routes)
+
+
+def _of_digest(feed: Feed, digest: Digest) -> Consumer:
+    batches = Batches(feed.events, digest.packed, limit=BATCH)
+    return lambda scope, outlet: DigestConsumer(scope, outlet, feed=feed, batches=batches, digest=digest)
+
+
+def _served(consumer: Consumer) -> Callable[[dict[str, Any], Receive, Send], Any]:
+    """The ASGI application that makes a consumer for each WebSocket."""
+
+    async def application(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        outlet = Outlet(scope, send)
+        try:
+            await until_gone(consumer(scope, outlet).run(), receive)
+        finally:
+            if outlet.pace:
+                outlet.pace.end()
+
+    return application

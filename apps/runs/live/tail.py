@@ -19,17 +19,22 @@ class Tail(Generic[Item]):
 
     def __init__(self, make: Callable[[JournalEntry], Item]) -> None:
         """`make` is called in order of position; it must not fail."""
-        self._make = make
+        self.make = make
         self._items: deque[Item] = deque(maxlen=KEPT)
         self._position: int | None = None
         self._lock = threading.Lock()
 
     def extend(self, entries: Sequence[JournalEntry], position: int) -> None:
         """Add the entries that follow; `position` is that of the last, or where a journal begins that has none yet."""
-        items = [self._make(entry) for entry in entries]
+        items = [self.make(entry) for entry in entries]
         with self._lock:
             self._items.extend(items)
             self._position = position
+
+    @property
+    def newest(self) -> int | None:
+        """The position of the last entry; None before there is any."""
+        return self._position
 
     def since(self, position: int, *, limit: int) -> list[Item] | None:
         """The next items after `position`; None when memory does not reach back that far: the database does."""

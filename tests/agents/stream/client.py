@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
-from apps.agents.stream.endpoint import PACE, MessageStream
+from apps.agents.stream.endpoint import MessageStream
+from apps.runs.live.pace import PACE
 
 PATIENCE = 10.0
 
@@ -22,6 +23,9 @@ class Pace:
         self.room = asyncio.Event()
         self.room.set()
         self.said: list[str] = []
+
+    def is_free(self) -> bool:
+        return self.room.is_set()
 
     async def free(self) -> None:
         await self.room.wait()

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from channels.db import database_sync_to_async
-from channels.layers import channel_layers
 from django.contrib.auth.models import User
 from django.db import OperationalError, transaction
 from django.test import Client
@@ -22,7 +21,7 @@ from apps.agents.services import issue_token, revoke_tokens
 from apps.agents.stream import endpoint, line
 from apps.agents.stream.endpoint import MessageStream
 from apps.runs import journal
-from apps.runs.live import tail
+from apps.runs.live import batches, pace, tail
 from apps.runs.live.feed import Feed
 from apps.runs.models import Namespace
 from apps.runs.selectors import newest_position
@@ -45,12 +44,6 @@ def stream(feed: Feed) -> MessageStream:
     made = MessageStream(feed=feed)
     feed.start()
     return made
-
-
-@pytest.fixture(autouse=True)
-def layer() -> None:
-    """A channel layer of this test's event loop."""
-    channel_layers.backends = {}
 
 
 def note(*subjects: str, **where: Any) -> None:
@@ -113,7 +106,7 @@ async def test_clients_that_come_and_go_lose_and_double_nothing(
 ) -> None:
     """Whether they find what they have missed in memory, in the database, or partly in either."""
     monkeypatch.setattr(tail, "KEPT", 5)
-    monkeypatch.setattr(line, "BATCH", 3)
+    monkeypatch.setattr(stream._batches, "_limit", 3)
     dice = random.Random(seed)
     start = await newest()
     total, seen = 60, {client: [start] for client in range(4)}
@@ -146,7 +139,7 @@ async def test_a_client_that_keeps_up_costs_no_query(
         await commit("warm")
         assert await one.subjects(1) == await other.subjects(1)
 
-        monkeypatch.setattr(line, "database_sync_to_async", None)
+        monkeypatch.setattr(batches, "database_sync_to_async", None)
         await commit("a", "b", "c")
 
         assert await one.subjects(4) == await other.subjects(4) == ["warm", "a", "b", "c"]
@@ -204,7 +197,7 @@ async def test_a_database_that_goes_away_costs_no_event(
     monkeypatch.setattr(line, "_DATABASE_RETRY_SECONDS", 0.05)
     monkeypatch.setattr(line, "HEARTBEAT_SECONDS", 0.05)
     monkeypatch.setattr(tail, "KEPT", 1)
-    read, away = line._read, [True] * 3
+    read, away = stream._batches._read, [True] * 3
 
     def shaky(position: int) -> Any:
         if away:
@@ -212,9 +205,9 @@ async def test_a_database_that_goes_away_costs_no_event(
             raise OperationalError("the server closed the connection")
         return read(position)
 
-    monkeypatch.setattr(line, "_read", shaky)
+    monkeypatch.setattr(stream._batches, "_read", shaky)
     await commit("one", "two")
-    monkeypatch.setattr(stream._tail, "since", lambda position, limit: None)
+    monkeypatch.setattr(stream._batches._tail, "since", lambda position, limit: None)
 
     async with reading(stream, last_event_id=await newest() - 2) as answer:
         assert await answer.subjects(2) == ["one", "two"]
@@ -238,7 +231,7 @@ async def test_a_client_that_does_not_read_is_sent_no_more_and_then_goes_on(stre
 async def test_a_client_that_reads_nothing_for_long_is_dropped(
     stream: MessageStream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(line, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(pace, "PATIENCE_SECONDS", 0.05)
     async with reading(stream) as answer:
         answer.pace.room.clear()
         await commit("one", "two")

@@ -26,7 +26,6 @@ def told(**changes: Any) -> Streamed:
         "run_id": "100010",
         "namespace": "local",
         "frame": b"",
-        "revoked": None,
     }
     return Streamed(**fields | changes)
 
