@@ -17,8 +17,16 @@ from apps.stf.api import run_views
 from apps.stf.api import views as stf
 
 from .fastmon import RunFastmonView
+from .openapi.views import Root, SchemaView, docs, redoc
 
-router = DefaultRouter()
+
+class Router(DefaultRouter):
+    """With our own root."""
+
+    APIRootView = Root
+
+
+router = Router()
 router.register("runs", processing.RunViewSet, basename="run")
 router.register("namespaces", numbers.NamespaceViewSet, basename="namespace")
 router.register("workflow-definitions", workflows.WorkflowDefinitionViewSet, basename="workflow-definition")
@@ -57,5 +65,8 @@ urlpatterns = [
         name="next-workflow-execution-id",
     ),
     path("runs/<int:run_number>/fastmon/", RunFastmonView.as_view(), name="run-fastmon"),
+    path("schema/", SchemaView.as_view(), name="schema"),
+    path("docs/", docs, name="docs"),
+    path("redoc/", redoc, name="redoc"),
     *router.urls,
 ]

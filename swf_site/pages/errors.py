@@ -16,10 +16,14 @@ from apps.runs.people import person_of
 from swf_site.api.errors import CONTENT_TYPE, problem
 
 _RETRY_AFTER_SECONDS = 2
+_REST = "/api/"
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """404: says what was looked for, where a page knows it."""
+    if request.path.startswith(_REST):
+        nothing = HTTPStatus.NOT_FOUND
+        return _problem(nothing, "there is nothing at this address; /api/ has all lists")
     said = str(exception.args[0]) if exception.args and isinstance(exception.args[0], str) else ""
     may_read = not refusal(person_of(request.user), Right.READ)
     return render(request, "404.html", {"said": said, "may_read": may_read}, status=404)
@@ -31,12 +35,15 @@ def server_error(request: HttpRequest) -> HttpResponse:
     REST is answered with 503 while the database is away, so that programs ask again.
     """
     error = sys.exception()
-    if isinstance(error, InterfaceError | OperationalError) and request.path.startswith("/api/"):
-        away = HTTPStatus.SERVICE_UNAVAILABLE
-        return JsonResponse(
-            problem(away, database_away(error)),
-            status=away.value,
-            content_type=CONTENT_TYPE,
-            headers={"Retry-After": str(_RETRY_AFTER_SECONDS)},
-        )
-    return HttpResponseServerError(render_to_string("500.html"))
+    if not request.path.startswith(_REST):
+        return HttpResponseServerError(render_to_string("500.html"))
+    if isinstance(error, InterfaceError | OperationalError):
+        again = {"Retry-After": str(_RETRY_AFTER_SECONDS)}
+        return _problem(HTTPStatus.SERVICE_UNAVAILABLE, database_away(error), again)
+    return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "this is a bug; the log of the web process has it")
+
+
+def _problem(status: HTTPStatus, detail: str, headers: dict[str, str] | None = None) -> HttpResponse:
+    return JsonResponse(
+        problem(status, detail), status=status.value, content_type=CONTENT_TYPE, headers=headers
+    )

@@ -37,6 +37,8 @@ INSTALLED_APPS = [
     "channels",
     "rest_framework",
     "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "apps.runs",
     "apps.stf",
     "apps.agents",
@@ -143,7 +145,23 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_CLASSES": ["swf_site.api.throttling.PerAsker"],
     # Behind the proxy of a server in production, its client is the last address that the proxy adds.
     "NUM_PROXIES": 1 if SWF_PRODUCTION else 0,
+    "DEFAULT_SCHEMA_CLASS": "swf_site.api.openapi.schema.Schema",
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer", "swf_site.api.csv.CSVRenderer"],
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "SWF testbed",
+    "DESCRIPTION": "What is under `/api/`: runs, STFs and all that becomes of them, and who acts.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SCHEMA_PATH_PREFIX": "/api",
+    # What is taken is something else than what is answered, and a PATCH has serializers of its own.
+    "COMPONENT_SPLIT_REQUEST": True,
+    "COMPONENT_SPLIT_PATCH": False,
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "PREPROCESSING_HOOKS": ["swf_site.api.openapi.hooks.without_formats"],
+    "POSTPROCESSING_HOOKS": ["swf_site.api.openapi.hooks.complete"],
 }
 
 # Whether pages, REST and streams show what there is to anybody who reaches the server, or only to those with a role.

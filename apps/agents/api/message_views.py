@@ -5,6 +5,7 @@ from __future__ import annotations
 from rest_framework import serializers
 from rest_framework.viewsets import ReadOnlyModelViewSet
 
+from apps.runs.api.fields import UUID_PATTERN
 from apps.runs.api.pagination import NewestFirst
 from apps.runs.models import JournalEntry
 from apps.runs.selectors import journal
@@ -56,4 +57,4 @@ class WorkflowMessageViewSet(ReadOnlyModelViewSet[JournalEntry]):
     filterset_class = MessageFilter
     pagination_class = ByNewestPosition
     lookup_field = "msg_id"
-    lookup_value_regex = "[0-9a-f-]{36}"
+    lookup_value_regex = UUID_PATTERN

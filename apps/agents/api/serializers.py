@@ -77,14 +77,14 @@ class ReplayWishSerializer(serializers.Serializer[Any]):
         return attrs
 
 
-class ReasonSerializer(serializers.Serializer[Any]):
+class ClosingReasonSerializer(serializers.Serializer[Any]):
     """Why nobody needs to look at a letter or an incident any more."""
 
     reason = serializers.CharField()
 
 
 class IncidentSerializer(serializers.ModelSerializer[Incident]):
-    run_number = serializers.IntegerField(source="run.run_number", default=None, read_only=True)
+    run_number = serializers.IntegerField(source="run.run_number", allow_null=True, read_only=True)
 
     class Meta:
         model = Incident

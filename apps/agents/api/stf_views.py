@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.runs.api.requests import all_said_in, made, name_of
+from apps.runs.api.requests import all_said_in, made, name_of, one_or_many
 from apps.runs.core_states import CoreState, CoreSubstate
-from apps.stf.api.serializers import StfSaidSerializer
+from apps.stf.api.serializers import StfFileSerializer, StfSaidSerializer, StfTakenSerializer
 from apps.stf.api.views import StfFileViewSet as ReadOnlyStfFileViewSet
 
 from ..bus.parse import MessageError
@@ -24,6 +25,10 @@ _SAME_NAME = ("file_url", "checksum", "tf_first", "tf_count", "sequence")
 class StfFileViewSet(ReadOnlyStfFileViewSet):
     """STFs with their replicas and processing, newest first, by file name."""
 
+    @extend_schema(
+        request=one_or_many("StfsSaid", StfSaidSerializer),
+        responses=dict.fromkeys((200, 201), one_or_many("StfsTaken", StfFileSerializer, StfTakenSerializer)),
+    )
     def create(self, request: Request) -> Response:
         """Register an STF that lies in the exit buffer, or a list of them, all or none; a known one is left as it is.
         Answers with the STF, of a list with the ids of all in the same order and whether each was `created`; with 201 if

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rest_framework import status
+from drf_spectacular.utils import extend_schema, inline_serializer
+from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -14,9 +15,9 @@ from .. import selectors, services
 from ..filters import DeadLetterFilter, IncidentFilter, SystemAgentFilter
 from ..models import DeadLetter, Incident, SystemAgent
 from .serializers import (
+    ClosingReasonSerializer,
     DeadLetterSerializer,
     IncidentSerializer,
-    ReasonSerializer,
     ReplayWishSerializer,
     SystemAgentSerializer,
 )
@@ -34,6 +35,9 @@ class SystemAgentViewSet(ReadOnlyModelViewSet[SystemAgent]):
     lookup_field = "instance_name"
     lookup_value_regex = "[^/]+"
 
+    @extend_schema(
+        request=HeartbeatSerializer, responses={200: SystemAgentSerializer, 201: SystemAgentSerializer}
+    )
     @action(detail=False, methods=["post"])
     def heartbeat(self, request: Request) -> Response:
         """Write down what an agent says of itself; answers with the agent, with 201 if it was not known."""
@@ -51,16 +55,18 @@ class IncidentViewSet(ReadOnlyModelViewSet[Incident]):
     filterset_class = IncidentFilter
     lookup_value_regex = r"\d+"
 
+    @extend_schema(request=None)
     @action(detail=True, methods=["post"])
     def acknowledge(self, request: Request, pk: str) -> Response:
         """Say that somebody looks after it; answers with the incident."""
         services.acknowledge([int(pk)], by=name_of(request))
         return Response(self.get_serializer(self.get_object()).data)
 
+    @extend_schema(request=ClosingReasonSerializer)
     @action(detail=True, methods=["post"])
     def clear(self, request: Request, pk: str) -> Response:
         """Say that it is over, with a `reason`; answers with the incident."""
-        wish = ReasonSerializer(data=request.data)
+        wish = ClosingReasonSerializer(data=request.data)
         wish.is_valid(raise_exception=True)
         services.clear([int(pk)], by=name_of(request), reason=wish.validated_data["reason"])
         return Response(self.get_serializer(self.get_object()).data)
@@ -74,6 +80,10 @@ class DeadLetterViewSet(ReadOnlyModelViewSet[DeadLetter]):
     filterset_class = DeadLetterFilter
     lookup_value_regex = r"\d+"
 
+    @extend_schema(
+        request=ReplayWishSerializer,
+        responses={202: inline_serializer("ReplayRequested", {"requested": serializers.IntegerField()})},
+    )
     @action(detail=False, methods=["post"], url_path="replay")
     def replay_many(self, request: Request) -> Response:
         """Have open letters replayed, those that `agent` and `msg_type` select, or `all`; answers how many."""
@@ -85,16 +95,18 @@ class DeadLetterViewSet(ReadOnlyModelViewSet[DeadLetter]):
         requested = services.request_replay(chosen.values_list("pk", flat=True), by=name_of(request))
         return Response({"requested": requested}, status=status.HTTP_202_ACCEPTED)
 
+    @extend_schema(request=None, responses={202: DeadLetterSerializer})
     @action(detail=True, methods=["post"])
     def replay(self, request: Request, pk: str) -> Response:
         """Have this letter replayed; answers with the letter, which its agent takes up within a second or so."""
         services.request_replay([int(pk)], by=name_of(request))
         return Response(self.get_serializer(self.get_object()).data, status=status.HTTP_202_ACCEPTED)
 
+    @extend_schema(request=ClosingReasonSerializer)
     @action(detail=True, methods=["post"])
     def discard(self, request: Request, pk: str) -> Response:
         """Discard this letter, with a `reason`; answers with the letter."""
-        wish = ReasonSerializer(data=request.data)
+        wish = ClosingReasonSerializer(data=request.data)
         wish.is_valid(raise_exception=True)
         services.discard([int(pk)], by=name_of(request), reason=wish.validated_data["reason"])
         return Response(self.get_serializer(self.get_object()).data)

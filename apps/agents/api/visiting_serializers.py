@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from rest_framework import serializers
@@ -38,9 +39,13 @@ class HeartbeatSerializer(serializers.Serializer[Any]):
 
     def to_internal_value(self, data: Any) -> VisitorBeat:
         """The heartbeat as the service takes it."""
+        notes = data.get("metadata") if isinstance(data, Mapping) else None
+        if isinstance(notes, Mapping):
+            # What is shown as a number must be one, wherever it is said.
+            data = {**{name: notes[name] for name in _COUNTERS if name in notes}, **data}
         said = super().to_internal_value(data)
         counters = {name: said.pop(name) for name in _COUNTERS if name in said}
-        return VisitorBeat(**said | {"counters": counters | (said.pop("metadata", None) or {})})
+        return VisitorBeat(**said | {"counters": (said.pop("metadata", None) or {}) | counters})
 
 
 class AppLogSerializer(serializers.ModelSerializer[AppLog]):

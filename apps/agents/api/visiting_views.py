@@ -7,14 +7,16 @@ from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
+from drf_spectacular.utils import extend_schema
 from rest_framework import status
 from rest_framework.decorators import action
+from rest_framework.fields import DictField
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ReadOnlyModelViewSet
 
 from apps.runs.api.pagination import NewestFirst
-from apps.runs.api.requests import all_said_in, made, name_of, said_in
+from apps.runs.api.requests import all_said_in, made, name_of, one_or_many, said_in
 
 from .. import selectors, services
 from ..filters import LogFilter, SubscriberFilter
@@ -34,12 +36,17 @@ class LogViewSet(ReadOnlyModelViewSet[AppLog]):
     pagination_class = NewestFirst
     lookup_value_regex = r"\d+"
 
+    @extend_schema(
+        request=one_or_many("AppLogs", AppLogSerializer),
+        responses={201: one_or_many("AppLogs", AppLogSerializer)},
+    )
     def create(self, request: Request) -> Response:
         """Keep a record, or a list of them; answers with what was kept."""
         logs = services.record_logs([_log(said) for said in all_said_in(request, AppLogSerializer)])
         rows = self.get_serializer(logs, many=True).data
         return Response(rows if isinstance(request.data, list) else rows[0], status.HTTP_201_CREATED)
 
+    @extend_schema(filters=True, responses={200: DictField(child=DictField(child=ErrorSummarySerializer()))})
     @action(detail=False, pagination_class=None)
     def summary(self, request: Request) -> Response:
         """The errors by `app_name` and `instance_name`: counts by level, and the newest five. The filters are those of the
@@ -63,6 +70,7 @@ class SubscriberViewSet(ReadOnlyModelViewSet[Subscriber]):
     filterset_class = SubscriberFilter
     search_fields = ["subscriber_name", "description"]
 
+    @extend_schema(request=SubscriberSerializer)
     def create(self, request: Request) -> Response:
         """Write down a subscriber; a known one is described anew, and answered with 200."""
         said = said_in(request, SubscriberSerializer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema, inline_serializer
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -18,9 +19,16 @@ from .requests import made, name_of, said_in
 SUCCESS = "success"
 
 
+def _number(name: str, field: str) -> serializers.Serializer[Any]:
+    """An answer with a number, for the schema."""
+    number = serializers.IntegerField(min_value=1)
+    return inline_serializer(name, {"status": serializers.CharField(), field: number})
+
+
 class NextRunNumberView(APIView):
     """`state/next-run-number/`: a number for a run."""
 
+    @extend_schema(request=None, responses=_number("RunNumberGiven", "run_number"))
     def post(self, request: Request) -> Response:
         """A number that no run has and nobody else is given; without gaps."""
         return Response({"status": SUCCESS, "run_number": services.give_run_number(by=name_of(request))})
@@ -29,6 +37,7 @@ class NextRunNumberView(APIView):
 class NextAgentIdView(APIView):
     """`state/next-agent-id/`: a number for the name of an agent."""
 
+    @extend_schema(request=None, responses=_number("AgentIdGiven", "agent_id"))
     def post(self, request: Request) -> Response:
         """A number that nobody else is given; without gaps, from 1."""
         return Response({"status": SUCCESS, "agent_id": services.give_agent_id(by=name_of(request))})
@@ -43,6 +52,7 @@ class WorkflowWishSerializer(serializers.Serializer[Any]):
 class NextExecutionIdView(APIView):
     """`state/next-workflow-execution-id/`: a number for the id of an execution."""
 
+    @extend_schema(request=WorkflowWishSerializer, responses=_number("ExecutionSequenceGiven", "sequence"))
     def post(self, request: Request) -> Response:
         """A number that nobody else is given; without gaps, from 1."""
         wish = said_in(request, WorkflowWishSerializer)
@@ -54,6 +64,16 @@ class NamespaceSerializer(serializers.ModelSerializer[Namespace]):
     class Meta:
         model = Namespace
         fields = ["name", "owner", "description", "created_at"]
+
+
+class NamespaceEnsuredSerializer(NamespaceSerializer):
+    """The namespace as it is, and whether it was `created`."""
+
+    status = serializers.CharField()
+    created = serializers.BooleanField()
+
+    class Meta(NamespaceSerializer.Meta):
+        fields = ["status", "created", *NamespaceSerializer.Meta.fields]
 
 
 class NamespaceWishSerializer(serializers.Serializer[Any]):
@@ -74,6 +94,10 @@ class NamespaceViewSet(ReadOnlyModelViewSet[Namespace]):
     lookup_field = "name"
     lookup_value_regex = "[^/]+"
 
+    @extend_schema(
+        request=NamespaceWishSerializer,
+        responses={200: NamespaceEnsuredSerializer, 201: NamespaceEnsuredSerializer},
+    )
     @action(detail=False, methods=["post"])
     def ensure(self, request: Request) -> Response:
         """Make the namespace if it is not there; answers with it as it is, and whether it was `created`."""

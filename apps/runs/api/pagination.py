@@ -40,6 +40,10 @@ class BareList(Thousand):
         self.is_bare = not {self.limit_query_param, self.offset_query_param} & set(request.query_params)
         return super().paginate_queryset(queryset, request, view)
 
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """The rows, with or without their envelope."""
+        return {"oneOf": [schema, super().get_paginated_response_schema(schema)]}
+
     def get_paginated_response(self, data: Any) -> Response:
         """The rows, with or without their envelope."""
         if not self.is_bare:

@@ -13,6 +13,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 
+class Tagged:
+    """A view whose rows have entity tags. `guarded` is the field that may be changed only by who says what it has seen."""
+
+    guarded = ""
+
+
 class PreconditionFailed(APIException):
     """The state is not the one that the client has seen."""
 

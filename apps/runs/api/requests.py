@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.utils import PolymorphicProxySerializer
 from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 
 
-def said_in(request: Request, serializer: type[Serializer[Any]], *, partial: bool = False) -> dict[str, Any]:
-    """What the body says, checked; `partial` if nothing of it must be said.
+def said_in(request: Request, serializer: type[Serializer[Any]]) -> dict[str, Any]:
+    """What the body says, checked.
 
     Raises:
         ValidationError: fields are missing or wrong.
     """
-    wish = serializer(data=request.data, partial=partial)
+    wish = serializer(data=request.data)
     wish.is_valid(raise_exception=True)
     return dict(wish.validated_data)
 
@@ -32,6 +33,20 @@ def all_said_in(request: Request, serializer: type[Serializer[Any]]) -> list[dic
     wishes = serializer(data=request.data, many=True)
     wishes.is_valid(raise_exception=True)
     return [dict(wish) for wish in wishes.validated_data]
+
+
+def one_or_many(
+    name: str, serializer: type[Serializer[Any]], of_many: type[Serializer[Any]] | None = None
+) -> PolymorphicProxySerializer:
+    """For the schema: one object, or a list of them; of a list perhaps less is said of each.
+
+    Args:
+        name: of the component, which no other may have.
+    """
+    members: list[Serializer[Any] | type[Serializer[Any]]] = [serializer, (of_many or serializer)(many=True)]
+    return PolymorphicProxySerializer(
+        component_name=name, serializers=members, resource_type_field_name=None, many=False
+    )
 
 
 def name_of(request: Request) -> str:

@@ -68,8 +68,8 @@ class RunChangeSerializer(serializers.Serializer[Any]):
 
 
 class JournalSerializer(serializers.ModelSerializer[JournalEntry]):
-    run_number = serializers.IntegerField(source="run.run_number", default=None)
-    namespace = serializers.CharField(source="namespace.name", default=None)
+    run_number = serializers.IntegerField(source="run.run_number", allow_null=True)
+    namespace = serializers.CharField(source="namespace.name", allow_null=True)
 
     class Meta:
         model = JournalEntry

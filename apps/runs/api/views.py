@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ReadOnlyModelViewSet
@@ -47,6 +48,7 @@ class StateEventViewSet(ReadOnlyModelViewSet[JournalEntry]):
     pagination_class = NewestFirst
     lookup_value_regex = r"\d+"
 
+    @extend_schema(request=StateEventSaidSerializer, responses={201: StateEventSerializer})
     def create(self, request: Request) -> Response:
         """Keep what an agent says has happened. It changes no state."""
         said = said_in(request, StateEventSaidSerializer)

@@ -96,11 +96,20 @@ class TFSliceSerializer(serializers.ModelSerializer[TFSlice]):
         ]
 
 
+class SliceSettledSerializer(TFSliceSerializer):
+    """The slice, and why a worker's word on it changed nothing; empty when it counted."""
+
+    ignored = serializers.CharField()
+
+    class Meta(TFSliceSerializer.Meta):
+        fields = [*TFSliceSerializer.Meta.fields, "ignored"]
+
+
 class WorkerSerializer(serializers.ModelSerializer[Worker]):
     """`current_slice_id` and `tf_filename` are null for a worker with nothing in hand."""
 
-    tf_filename = serializers.CharField(source="current_slice.fastmon_file.tf_filename", default=None)
-    current_slice_id = serializers.IntegerField(source="current_slice.slice_id", default=None)
+    tf_filename = serializers.CharField(source="current_slice.fastmon_file.tf_filename", allow_null=True)
+    current_slice_id = serializers.IntegerField(source="current_slice.slice_id", allow_null=True)
 
     class Meta:
         model = Worker

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from drf_spectacular.utils import extend_schema
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ReadOnlyModelViewSet
 
+from apps.runs.api.fields import UUID_PATTERN
 from apps.runs.api.pagination import BareList
-from apps.runs.api.requests import all_said_in, made, name_of, said_in
+from apps.runs.api.requests import all_said_in, made, name_of, one_or_many, said_in
 from apps.runs.services import said_over_rest
 
 from .. import services
@@ -29,6 +31,7 @@ from .fast_requests import (
 from .fast_serializers import (
     FastMonFileSerializer,
     FastMonSampleSerializer,
+    SliceSettledSerializer,
     TFSliceSerializer,
     WorkerSerializer,
     WorkerTaskSerializer,
@@ -55,8 +58,9 @@ class FastMonFileViewSet(ReadOnlyModelViewSet[FastMonFile]):
     ordering_fields = ["tf_first", "created_at", "file_size_bytes"]
     search_fields = ["tf_filename"]
     lookup_field = "tf_file_id"
-    lookup_value_regex = "[0-9a-f-]{36}"
+    lookup_value_regex = UUID_PATTERN
 
+    @extend_schema(request=TfFileSaidSerializer)
     def create(self, request: Request) -> Response:
         """Register a TF file of an STF that this testbed does not sample itself; a known one is left as it is, and answered
         with 200."""
@@ -74,6 +78,7 @@ class FastMonFileViewSet(ReadOnlyModelViewSet[FastMonFile]):
         known, created = services.add_tf_file(said["stf_file"], file, by=name_of(request))
         return made(self._shown(known.pk), created=created)
 
+    @extend_schema(request=TfFileChangeSerializer)
     def partial_update(self, request: Request, tf_file_id: str) -> Response:
         """Say that the agent which made a TF file has removed it."""
         file = self.get_object()
@@ -95,6 +100,10 @@ class TFSliceViewSet(ReadOnlyModelViewSet[TFSlice]):
     ordering_fields = ["slice_id", "tf_first", "created_at", "completed_at"]
     lookup_value_regex = r"\d+"
 
+    @extend_schema(
+        request=one_or_many("SlicesSaid", SliceSaidSerializer),
+        responses=dict.fromkeys((200, 201), one_or_many("TFSlices", TFSliceSerializer)),
+    )
     def create(self, request: Request) -> Response:
         """Make slices of TF files that another system's agent has registered: one, or a list, all or none. Known ones are
         left as they are. Answers with the slices, with 201 if any was not known."""
@@ -111,6 +120,7 @@ class TFSliceViewSet(ReadOnlyModelViewSet[TFSlice]):
         rows = self._shown([one.pk for one in slices])
         return made(rows if isinstance(request.data, list) else rows[0], created=created)
 
+    @extend_schema(request=SliceChangeSerializer)
     def partial_update(self, request: Request, pk: str) -> Response:
         """Say what became of a slice that the agent gave to a worker itself."""
         one = self.get_object()
@@ -126,7 +136,8 @@ class TFSliceViewSet(ReadOnlyModelViewSet[TFSlice]):
         )
         return Response(self._shown([one.pk])[0])
 
-    @action(detail=False, methods=["post"])
+    @extend_schema(request=ClaimSerializer, responses=TFSliceSerializer(many=True))
+    @action(detail=False, methods=["post"], pagination_class=None)
     def claim(self, request: Request) -> Response:
         """Take queued slices for a worker, at most `limit`; nobody else is given them until their lease ends. Answers with
         the slices, an empty list when none waits."""
@@ -134,6 +145,7 @@ class TFSliceViewSet(ReadOnlyModelViewSet[TFSlice]):
         claimed = services.claim_for(said.pop("worker_id"), by=name_of(request), **said)
         return Response(self._shown([one.pk for one in claimed]))
 
+    @extend_schema(request=ResultSerializer, responses=SliceSettledSerializer)
     @action(detail=True, methods=["post"])
     def result(self, request: Request, pk: str) -> Response:
         """Say what became of a claimed slice: `done`, or `failed`, after which it is tried again. Answers with the slice,
@@ -168,6 +180,7 @@ class WorkerViewSet(ReadOnlyModelViewSet[Worker]):
     lookup_field = "worker_id"
     lookup_value_regex = "[^/]+"
 
+    @extend_schema(request=WorkerSaidSerializer)
     def create(self, request: Request) -> Response:
         """A heartbeat of a worker; the lease of the slice in its hands is renewed. Answers with the worker."""
         said = said_in(request, WorkerSaidSerializer)

@@ -35,7 +35,7 @@ class DecisionBoxSerializer(serializers.ModelSerializer[DecisionBox]):
 class BrakeSerializer(serializers.ModelSerializer[Brake]):
     """`run_number` is null for the brake of all runs."""
 
-    run_number = serializers.IntegerField(source="run.run_number", default=None)
+    run_number = serializers.IntegerField(source="run.run_number", allow_null=True)
 
     class Meta:
         model = Brake
@@ -140,7 +140,7 @@ class _MadeSerializer(serializers.ModelSerializer[ProcessingOutput]):
 class ProcessingJobSerializer(serializers.ModelSerializer[ProcessingJob]):
     run_number = serializers.IntegerField(source="task.run.run_number")
     site = serializers.CharField(source="task.site")
-    jedi_task_id = serializers.IntegerField(source="task.jedi_task_id")
+    jedi_task_id = serializers.IntegerField(source="task.jedi_task_id", allow_null=True)
     inputs = _InputSerializer(source="processings", many=True)
     outputs = _MadeSerializer(many=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema
 from rest_framework import status
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -60,12 +61,14 @@ class ProcessingSiteViewSet(ReadOnlyModelViewSet[ProcessingSite]):
     lookup_field = "name"
     lookup_value_regex = "[^/]+"
 
+    @extend_schema(request=ReasonSerializer)
     @action(detail=True, methods=["post"])
     def down(self, request: Request, name: str) -> Response:
         """Give the site no more STFs, for a `reason`; answers with the site."""
         site = services.site_down(name, by=_name_of(request), **_wish(request, ReasonSerializer))
         return Response(self.get_serializer(site).data)
 
+    @extend_schema(request=ReasonSerializer)
     @action(detail=True, methods=["post"])
     def up(self, request: Request, name: str) -> Response:
         """Let the site have its STFs again, for a `reason`; answers with the site."""
@@ -81,21 +84,25 @@ class ProcessingTaskViewSet(ReadOnlyModelViewSet[ProcessingTask]):
     filterset_class = ProcessingTaskFilter
     lookup_value_regex = r"\d+"
 
+    @extend_schema(request=CommandWishSerializer, responses={202: ProcessingTaskSerializer})
     @action(detail=True, methods=["post"])
     def kill(self, request: Request, pk: str) -> Response:
         """Have PanDA abort the task with its jobs; answers with the task."""
         return self._command(request, TaskCommand.KILL)
 
+    @extend_schema(request=CommandWishSerializer, responses={202: ProcessingTaskSerializer})
     @action(detail=True, methods=["post"])
     def finish(self, request: Request, pk: str) -> Response:
         """Have PanDA end the task with what is processed; answers with the task."""
         return self._command(request, TaskCommand.FINISH)
 
+    @extend_schema(request=CommandWishSerializer, responses={202: ProcessingTaskSerializer})
     @action(detail=True, methods=["post"])
     def retry(self, request: Request, pk: str) -> Response:
         """Have PanDA try again what has failed, once the task has ended; answers with the task."""
         return self._command(request, TaskCommand.RETRY)
 
+    @extend_schema(request=CommandWishSerializer, responses={202: ProcessingTaskSerializer})
     @action(detail=True, methods=["post"])
     def reload(self, request: Request, pk: str) -> Response:
         """Have PanDA look at the task's input again, once it has ended; answers with the task."""
@@ -152,11 +159,13 @@ class BrakeViewSet(ReadOnlyModelViewSet[Brake]):
     serializer_class = BrakeSerializer
     filterset_class = BrakeFilter
 
+    @extend_schema(request=BrakeWishSerializer)
     @action(detail=False, methods=["post"])
     def on(self, request: Request) -> Response:
         """Hold the processing of all runs, for a `reason`; with `cancel`, kill running jobs too."""
         return _brake_on(request, None)
 
+    @extend_schema(request=ReasonSerializer)
     @action(detail=False, methods=["post"])
     def off(self, request: Request) -> Response:
         """Let the processing of all runs go on, for a `reason`; brakes of single runs stay."""
@@ -166,6 +175,7 @@ class BrakeViewSet(ReadOnlyModelViewSet[Brake]):
 class RunViewSet(RunWrites, ReadOnlyRunViewSet):
     """Runs, newest first, by their number; other DAQs announce theirs here. With what may be said of their processing."""
 
+    @extend_schema(request=PolicyWishSerializer, responses=DecisionBoxSerializer)
     @action(detail=True, methods=["post"])
     def policy(self, request: Request, run_number: str) -> Response:
         """Change the policy of the decision box: `policy`, and if they change `sites` and `rules`; answers with the box."""
@@ -173,11 +183,13 @@ class RunViewSet(RunWrites, ReadOnlyRunViewSet):
         box = services.set_policy(int(run_number), wish.pop("policy"), by=_name_of(request), **wish)
         return Response(DecisionBoxSerializer(box).data)
 
+    @extend_schema(request=BrakeWishSerializer, responses=BrakeSerializer)
     @action(detail=True, methods=["post"], url_path="brake/on")
     def brake_on(self, request: Request, run_number: str) -> Response:
         """Hold the processing of the run, for a `reason`; with `cancel`, kill running jobs too."""
         return _brake_on(request, int(run_number))
 
+    @extend_schema(request=ReasonSerializer, responses=BrakeSerializer)
     @action(detail=True, methods=["post"], url_path="brake/off")
     def brake_off(self, request: Request, run_number: str) -> Response:
         """Let the processing of the run go on, for a `reason`; a brake of all runs stays."""

@@ -83,10 +83,15 @@ class RunStateSerializer(serializers.ModelSerializer[Run]):
         return {"execution_id": run.execution.execution_id}
 
 
-class RunStateSaidSerializer(serializers.Serializer[Any]):
+class RunStateChangeSerializer(serializers.Serializer[Any]):
     """What an agent says of the state of a run. Counts and phase, which agents send too, are the server's."""
 
-    run_number = RunNumber()
     state = serializers.CharField(max_length=50, required=False, allow_null=True)
     substate = serializers.CharField(max_length=50, required=False, allow_null=True, allow_blank=True)
+
+
+class RunStateSaidSerializer(RunStateChangeSerializer):
+    """The same of a run that is perhaps not known yet; `metadata.execution_id` names its execution."""
+
+    run_number = RunNumber()
     metadata = serializers.DictField(required=False, allow_null=True)

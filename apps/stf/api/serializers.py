@@ -120,6 +120,14 @@ class StfSaidSerializer(serializers.Serializer[Any]):
         return attrs
 
 
+class StfTakenSerializer(serializers.Serializer[Any]):
+    """What became of an STF of a list."""
+
+    file_id = serializers.CharField()
+    run = serializers.IntegerField()
+    created = serializers.BooleanField()
+
+
 class StfRemarkSerializer(serializers.Serializer[Any]):
     """What an agent says of an STF later on; `metadata` replaces what was noted before."""
 

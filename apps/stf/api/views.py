@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ReadOnlyModelViewSet
@@ -30,6 +31,7 @@ class StfFileViewSet(ReadOnlyModelViewSet[StfFile]):
     lookup_field = "stf_filename"
     lookup_value_regex = r"[A-Za-z0-9._-]+"
 
+    @extend_schema(request=StfRemarkSerializer)
     def partial_update(self, request: Request, stf_filename: str) -> Response:
         """Note a `status` of the existing system, or `metadata`; refused where the facets say otherwise."""
         said = said_in(request, StfRemarkSerializer)

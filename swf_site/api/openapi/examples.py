@@ -1,0 +1,148 @@
+"""Examples of the document, by operation. A test holds each to the schema of the operation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample
+
+_FIRST = "swf.102827.000001.stf"
+_SECOND = "swf.102827.000002.stf"
+
+_STF: dict[str, Any] = {
+    "run": 102827,
+    "stf_filename": _FIRST,
+    "sequence": 1,
+    "file_size_bytes": 2097152,
+    "checksum": "5f1d3c0a",
+    "machine_state": "run",
+    "tf_first": 1,
+    "tf_count": 1000,
+}
+_SLICE: dict[str, Any] = {
+    "id": 4711,
+    "run_number": 102827,
+    "fastmon_file": "swf.102827.000001_001.tf",
+    "stf_filename": _FIRST,
+    "file_url": "",
+    "checksum": "0badcafe",
+    "slice_id": 0,
+    "req_id": "0197a5b2-6c3e-7d10-9f41-5a2c7e6b8d90",
+    "tf_first": 1,
+    "tf_last": 15,
+    "tf_count": 15,
+    "status": "claimed",
+    "reason": "",
+    "retries": 0,
+    "assigned_worker": "farm-7",
+    "created_at": "2026-08-01T10:00:02Z",
+    "assigned_at": "2026-08-01T10:00:03Z",
+    "lease_until": "2026-08-01T10:01:03Z",
+    "completed_at": None,
+    "processing_seconds": None,
+    "result": None,
+}
+_LOG: dict[str, Any] = {
+    "app_name": "stf-sender",
+    "instance_name": "farm-agent-ann-7",
+    "timestamp": "2026-08-01T10:00:00Z",
+    "level": 20,
+    "levelname": "INFO",
+    "message": "sent 20 STFs",
+    "module": "sender",
+    "funcname": "send",
+    "lineno": 42,
+    "process": 1234,
+    "thread": 5678,
+    "extra_data": {"run_id": 102827},
+}
+
+
+def _asked(name: str, value: Any) -> OpenApiExample:
+    return OpenApiExample(name, value=value, request_only=True)
+
+
+def _answered(name: str, value: Any, *statuses: str) -> OpenApiExample:
+    return OpenApiExample(name, value=value, response_only=True, status_codes=statuses)
+
+
+EXAMPLES: Mapping[str, list[OpenApiExample]] = {
+    "runs_create": [
+        _asked("A run of another DAQ", {"run_number": 102827, "run_conditions": {"beam": "10x100"}}),
+    ],
+    "runs_partial_update": [
+        _asked("It has ended", {"end_time": "2026-08-01T11:00:00Z", "total_stf_files": 20}),
+    ],
+    "run_states_partial_update": [_asked("It takes data", {"state": "run", "substate": "physics"})],
+    "stf_files_create": [
+        _asked("One STF", _STF),
+        _asked("A list of STFs", [_STF, {"run": 102827, "stf_filename": _SECOND}]),
+        _answered(
+            "Of a list",
+            [
+                {"file_id": _FIRST, "run": 102827, "created": False},
+                {"file_id": _SECOND, "run": 102827, "created": True},
+            ],
+            "201",
+        ),
+    ],
+    "tf_slices_claim": [
+        _asked("Two slices of any run", {"worker_id": "farm-7", "limit": 2}),
+        _answered("One was left", _SLICE, "200"),
+    ],
+    "tf_slices_result": [
+        _asked(
+            "It is done",
+            {
+                "worker_id": "farm-7",
+                "status": "done",
+                "attempt": 1,
+                "processing_seconds": 2.5,
+                "result": {"hits": 7},
+            },
+        ),
+        _asked(
+            "It has failed",
+            {"worker_id": "farm-7", "status": "failed", "attempt": 1, "error": "exit code 7"},
+        ),
+        _answered(
+            "It counts",
+            {
+                **_SLICE,
+                "status": "done",
+                "completed_at": "2026-08-01T10:00:06Z",
+                "processing_seconds": 2.5,
+                "result": {"hits": 7},
+                "ignored": "",
+            },
+            "200",
+        ),
+    ],
+    "workers_create": [
+        _asked(
+            "It works on a slice",
+            {"worker_id": "farm-7", "status": "busy", "req_id": _SLICE["req_id"], "attempt": 1},
+        ),
+    ],
+    "systemagents_heartbeat": [
+        _asked(
+            "It lives",
+            {
+                "instance_name": "farm-agent-ann-7",
+                "agent_type": "farm",
+                "status": "OK",
+                "operational_state": "READY",
+                "namespace": "local",
+                "hostname": "farm7.example.org",
+                "pid": 1234,
+                "metadata": {"queue": 3},
+            },
+        ),
+    ],
+    "logs_create": [
+        _asked("One record", _LOG),
+        _asked("A list of records", [_LOG, {**_LOG, "message": "done"}]),
+    ],
+    "brakes_on": [_asked("Hold everything", {"reason": "the site is being upgraded", "cancel": False})],
+}
