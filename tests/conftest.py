@@ -14,6 +14,13 @@ hypothesis.settings.register_profile("testbed", deadline=None)
 hypothesis.settings.load_profile("testbed")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How long to look for requests that REST answers badly."""
+    parser.addoption(
+        "--fuzz-examples", type=int, default=3, help="made-up requests for each operation and role (3)"
+    )
+
+
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(postgres: Engine) -> None:
     """The test database is made on the tests' own PostgreSQL, which must run by then."""
