@@ -143,8 +143,11 @@ def _methods(view: Any, name: str) -> list[str]:
 
 
 def _is_of_a_namespace(view: Any, address: str, right: Right) -> bool:
-    model = getattr(getattr(getattr(view, "cls", None), "queryset", None), "model", None)
+    kind = getattr(view, "cls", None)
+    model = getattr(getattr(kind, "queryset", None), "model", None)
     detail = getattr(view, "initkwargs", {}).get("detail")
-    return "<run_number>" in address or (
-        model in PATHS and (bool(detail) or right in (Right.READ, Right.REPORT))
+    return (
+        "<run_number>" in address
+        or getattr(kind, "in_named_namespace", False)
+        or (model in PATHS and (bool(detail) or right in (Right.READ, Right.REPORT)))
     )

@@ -50,6 +50,13 @@ CHANGES: Mapping[str, Right] = {
     "next-agent-id": Right.REPORT,
     "next-workflow-execution-id": Right.REPORT,
     # REST: what people do
+    "run-start": Right.OPERATE,
+    "run-pause": Right.OPERATE,
+    "run-resume": Right.OPERATE,
+    "run-stop": Right.OPERATE,
+    "run-abort": Right.OPERATE,
+    "run-re-evaluate": Right.OPERATE,
+    "run-force-close": Right.OPERATE,
     "run-policy": Right.OPERATE,
     "run-brake-on": Right.OPERATE,
     "run-brake-off": Right.OPERATE,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Model, QuerySet
 from rest_framework.filters import BaseFilterBackend
 from rest_framework.request import Request
@@ -75,6 +76,8 @@ def places_of(request: Request, view: Any, right: Right) -> list[str]:
         return _of_a_row(view, model)
     if model in PATHS and right == Right.REPORT:
         return _of_new_rows(request, view)
+    if getattr(view, "in_named_namespace", False):
+        return [named_by(request.data, "namespace") or settings.SWF_NAMESPACE]
     if "run_number" in view.kwargs:
         return namespaces_of_run(view.kwargs["run_number"])
     return [NO_NAMESPACE]

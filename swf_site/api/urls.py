@@ -8,6 +8,7 @@ from rest_framework.routers import DefaultRouter
 from apps.agents.api import message_views, stf_views
 from apps.agents.api import views as agents
 from apps.agents.api import visiting_views as visiting
+from apps.agents.api.start_views import StartRunView
 from apps.runs.api import numbers
 from apps.runs.api import views as runs
 from apps.runs.api import workflow_views as workflows
@@ -64,6 +65,7 @@ urlpatterns = [
         numbers.NextExecutionIdView.as_view(),
         name="next-workflow-execution-id",
     ),
+    path("runs/start/", StartRunView.as_view(), name="run-start"),
     path("runs/<int:run_number>/fastmon/", RunFastmonView.as_view(), name="run-fastmon"),
     path("schema/", SchemaView.as_view(), name="schema"),
     path("docs/", docs, name="docs"),

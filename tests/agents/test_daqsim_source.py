@@ -176,7 +176,7 @@ def refusal(**overrides: Any) -> str:
 
 def test_an_stf_too_small_for_its_tfs_is_refused_with_the_least_size() -> None:
     assert refusal(size_bytes=1000, tf_count=100).startswith(
-        "stf.size_bytes = 1000: an STF of 100 TFs has at least 3"
+        "stf.size_bytes: 1000 is too small: an STF of 100 TFs has at least 3"
     )
 
 
@@ -185,11 +185,11 @@ def test_a_directory_that_cannot_be_streamed_is_refused(tmp_path: Path) -> None:
     empty.mkdir()
     file.touch()
 
-    assert refusal(from_dir="relative") == "stf.from_dir = 'relative' must be an absolute path"
-    assert refusal(from_dir=str(empty)) == f"stf.from_dir = {str(empty)!r} holds no files"
+    assert refusal(from_dir="relative") == "stf.from_dir: 'relative' must be an absolute path"
+    assert refusal(from_dir=str(empty)) == f"stf.from_dir: {str(empty)!r} holds no files"
     (empty / "a\udcff").touch()
     assert "bytes that are no text; rename it" in refusal(from_dir=str(empty))
     assert refusal(from_dir=str(empty), files=["b"]) == f"stf.files: 'b' is no file in {str(empty)!r}"
     gone = str(tmp_path / "gone")
-    assert refusal(from_dir=gone) == f"stf.from_dir = {gone!r} cannot be read: No such file or directory"
-    assert refusal(from_dir=str(file)) == f"stf.from_dir = {str(file)!r} cannot be read: Not a directory"
+    assert refusal(from_dir=gone) == f"stf.from_dir: {gone!r} cannot be read: No such file or directory"
+    assert refusal(from_dir=str(file)) == f"stf.from_dir: {str(file)!r} cannot be read: Not a directory"

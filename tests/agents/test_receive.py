@@ -156,13 +156,13 @@ def test_an_illegal_core_state_is_parked(pair: tuple[str, str], named: str) -> N
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (a_message("run_workflow", workflow_name="slow"), "workflow 'slow' is unknown; there are"),
-        (a_message("run_workflow", config="../secret.toml"), "workflow '../secret.toml' is unknown"),
+        (a_message("run_workflow", workflow_name="slow"), "workflow: 'slow' is unknown; there are"),
+        (a_message("run_workflow", config="../secret.toml"), "workflow: '../secret.toml' is unknown"),
         (a_message("run_workflow", params={"stf_cuont": 3}), "unknown key, did you mean"),
         (a_message("run_workflow", params={"stf_count": 0}), "stf_count = 0: should be greater than"),
         (
             a_message("run_workflow", params={"size_bytes": 100}),
-            "stf.size_bytes = 100: an STF of 100 TFs has",
+            "stf.size_bytes: 100 is too small: an STF of 100 TFs has",
         ),
         (a_message("run_workflow", run_id="7"), "there is no run 7"),
         (a_message("run_workflow", namespace="x" * 101), "namespace = 'xxx"),

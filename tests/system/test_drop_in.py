@@ -124,7 +124,7 @@ def test_commands_are_obeyed_and_answered(testbed: Testbed, client: PlainClient)
     for own_id in ({}, {"msg_id": str(uuid4())}):
         refused = _ask(client, testbed, msg_type="run_workflow", workflow_name="no_such", **own_id)
         assert refused["status"] == "error"
-        assert "workflow 'no_such' is unknown; there are" in refused["reason"]
+        assert "workflow: 'no_such' is unknown; there are" in refused["reason"]
 
 
 def test_a_command_for_another_testbed_waits_there_for_it(testbed: Testbed, client: PlainClient) -> None:

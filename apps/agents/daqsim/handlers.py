@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -15,7 +14,7 @@ from apps.runs.workflow import WorkflowError, load_workflow
 from ..bus import schemas
 from ..choices import DaqCommand
 from . import checkpoint
-from .request import request_run
+from .request import request_run, workflow_file
 
 
 def run_workflow(message: schemas.RunWorkflow) -> dict[str, Any]:
@@ -31,7 +30,7 @@ def run_workflow(message: schemas.RunWorkflow) -> dict[str, Any]:
         run = get_run(message.run_number)
         checkpoint.take_on(run)
         return _named(run)
-    path = _workflow_file(message.config or message.workflow_name)
+    path = workflow_file(message.config or message.workflow_name)
     try:
         workflow = load_workflow(path, message.params)
     except WorkflowError as error:
@@ -95,13 +94,3 @@ def _run_to_stop(message: schemas.StopWorkflow) -> int:
             f"stop_workflow without run_id: the runs under way that could be meant are {numbers}"
         )
     return meant[0]
-
-
-def _workflow_file(name: str) -> Path:
-    """The TOML of this name in `workflows/`; nothing outside that directory."""
-    directory = settings.BASE_DIR / "workflows"
-    stem = name.removesuffix(".toml")
-    known = {path.stem: path for path in sorted(directory.glob("*.toml"))}
-    if stem not in known:
-        raise DomainError(f"workflow {name!r} is unknown; there are {', '.join(known)}")
-    return known[stem]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from django.conf import settings
+
 from apps.runs import services as runs
-from apps.runs.errors import DomainError
+from apps.runs.errors import FieldRefused
 from apps.runs.models import Run
 from apps.runs.workflow import LoadedWorkflow
 from apps.stf.container.content import minimum_bytes
@@ -18,34 +20,50 @@ def request_run(workflow: LoadedWorkflow, *, namespace: str, requested_by: str) 
     """Request a run.
 
     Raises:
-        DomainError: STFs of this size or from this directory cannot be made.
+        FieldRefused: STFs of this size or from this directory cannot be made.
     """
     stf = workflow.parameters.stf
     if stf.from_dir is not None:
         workflow = _with_files(workflow, Path(stf.from_dir))
     elif stf.size_bytes < (least := minimum_bytes(stf.tf_count)):
-        raise DomainError(
-            f"stf.size_bytes = {stf.size_bytes}: an STF of {stf.tf_count} TFs has at least {least} bytes; "
-            "raise stf.size_bytes or lower stf.tf_count"
+        raise FieldRefused(
+            "stf.size_bytes",
+            f"{stf.size_bytes} is too small: an STF of {stf.tf_count} TFs has at least {least} bytes; "
+            "raise stf.size_bytes or lower stf.tf_count",
         )
     return runs.request_run(workflow, namespace=namespace, requested_by=requested_by)
+
+
+def workflow_file(name: str) -> Path:
+    """The TOML of this name in `workflows/`; nothing outside that directory.
+
+    Raises:
+        FieldRefused: there is none.
+    """
+    directory = settings.BASE_DIR / "workflows"
+    stem = name.removesuffix(".toml")
+    known = {path.stem: path for path in sorted(directory.glob("*.toml"))}
+    if stem not in known:
+        raise FieldRefused("workflow", f"{name!r} is unknown; there are {', '.join(known)}")
+    return known[stem]
 
 
 def _with_files(workflow: LoadedWorkflow, directory: Path) -> LoadedWorkflow:
     """The workflow with the list of its files, so that a DAQ that was killed goes on with the same ones."""
     if not directory.is_absolute():
-        raise DomainError(f"stf.from_dir = {str(directory)!r} must be an absolute path")
+        raise FieldRefused("stf.from_dir", f"{str(directory)!r} must be an absolute path")
     there = files_to_stream(directory)
     stf = workflow.parameters.stf
     if missing := [name for name in stf.files or () if name not in there]:
-        raise DomainError(f"stf.files: {missing[0]!r} is no file in {str(directory)!r}")
+        raise FieldRefused("stf.files", f"{missing[0]!r} is no file in {str(directory)!r}")
     chosen = stf.files or tuple(there)
     if not chosen:
-        raise DomainError(f"stf.from_dir = {str(directory)!r} holds no files")
+        raise FieldRefused("stf.from_dir", f"{str(directory)!r} holds no files")
     if odd := [name for name in chosen if not name.isprintable()]:
-        raise DomainError(
-            f"stf.from_dir = {str(directory)!r} holds {odd[0]!r}: a name with bytes that are no text; rename it, or "
-            "say in stf.files which ones to stream"
+        raise FieldRefused(
+            "stf.from_dir",
+            f"{str(directory)!r} holds {odd[0]!r}: a name with bytes that are no text; rename it, or say in "
+            "stf.files which ones to stream",
         )
     listed = stf.model_copy(update={"files": chosen})
     return replace(workflow, parameters=workflow.parameters.model_copy(update={"stf": listed}))

@@ -13,7 +13,7 @@ from uuid import uuid4
 from django.conf import settings
 from isal.isal_zlib import adler32
 
-from apps.runs.errors import DomainError, RetryableError
+from apps.runs.errors import FieldRefused, RetryableError
 from apps.runs.models import Run
 from apps.stf.container.writer import StfSpec, write_stf
 
@@ -136,14 +136,14 @@ def files_to_stream(directory: Path) -> list[str]:
     """The names of the regular files of a directory, in order; hidden ones are left out.
 
     Raises:
-        DomainError: it is no directory that can be read.
+        FieldRefused: it is no directory that can be read.
     """
     try:
         return sorted(
             path.name for path in directory.iterdir() if path.is_file() and not path.name.startswith(".")
         )
     except OSError as error:
-        raise DomainError(f"stf.from_dir = {str(directory)!r} cannot be read: {error.strerror}") from error
+        raise FieldRefused("stf.from_dir", f"{str(directory)!r} cannot be read: {error.strerror}") from error
 
 
 def _copy(source: Path, target: Path) -> tuple[int, str]:

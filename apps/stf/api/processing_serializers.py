@@ -163,7 +163,7 @@ class ProcessingJobSerializer(serializers.ModelSerializer[ProcessingJob]):
         ]
 
 
-class _Wish(serializers.Serializer[Any]):
+class Wish(serializers.Serializer[Any]):
     """What an action is told. A misspelled field must not mean its default."""
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
@@ -173,7 +173,7 @@ class _Wish(serializers.Serializer[Any]):
         return attrs
 
 
-class ReasonSerializer(_Wish):
+class ReasonSerializer(Wish):
     """Why; everybody is shown it."""
 
     reason = serializers.CharField()
@@ -185,13 +185,13 @@ class BrakeWishSerializer(ReasonSerializer):
     cancel = serializers.BooleanField(default=False)
 
 
-class CommandWishSerializer(_Wish):
+class CommandWishSerializer(Wish):
     """Why, if it is to be told."""
 
     reason = serializers.CharField(default="", allow_blank=True)
 
 
-class PolicyWishSerializer(_Wish):
+class PolicyWishSerializer(Wish):
     """Another policy, with the sites it names (left out: as they are) and the rules of the policy explicit."""
 
     policy = serializers.ChoiceField(choices=Policy.choices)

@@ -49,6 +49,7 @@ from .processing_serializers import (
     ReasonSerializer,
     StfProcessingSerializer,
 )
+from .run_actions import RunActions
 from .run_views import RunWrites
 
 
@@ -172,8 +173,8 @@ class BrakeViewSet(ReadOnlyModelViewSet[Brake]):
         return _brake_off(request, None)
 
 
-class RunViewSet(RunWrites, ReadOnlyRunViewSet):
-    """Runs, newest first, by their number; other DAQs announce theirs here. With what may be said of their processing."""
+class RunViewSet(RunActions, RunWrites, ReadOnlyRunViewSet):
+    """Runs, newest first, by their number; other DAQs announce theirs here. With what operators may do with them."""
 
     @extend_schema(request=PolicyWishSerializer, responses=DecisionBoxSerializer)
     @action(detail=True, methods=["post"])

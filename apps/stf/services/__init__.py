@@ -1,7 +1,7 @@
 """All writes of STFs, datasets, replicas, processing and proofs. Nothing else changes these tables."""
 
 from .buffer import mark_released, mark_withdrawn
-from .closeout import evaluate, force_close
+from .closeout import evaluate, force_close, reevaluate
 from .dataset import close_dataset, dataset_name, open_dataset
 from .decision_box import ensure_box, processing_parameters, set_policy, sites_of
 from .fast_control import (
@@ -130,6 +130,7 @@ __all__ = [
     "record_generated_many",
     "record_heartbeats",
     "record_results",
+    "reevaluate",
     "remark",
     "request_command",
     "retry_failed",

@@ -13,8 +13,9 @@ from typing import Any
 from django.db.models import Max, Prefetch, Q
 from django.utils import timezone
 
+from apps.runs import journal
 from apps.runs import services as runs_services
-from apps.runs.choices import AWAITING_CLOSEOUT, RunLifecycle
+from apps.runs.choices import AWAITING_CLOSEOUT, SETTLED, RunLifecycle
 from apps.runs.errors import DomainError
 from apps.runs.models import Run
 from apps.runs.selectors import get_run
@@ -22,6 +23,7 @@ from apps.runs.selectors import get_run
 from ..choices import BufferState, Registration, ReplicaState
 from ..models import CloseoutProof, ProcessingJob, ProcessingOutput, Replica, StfFile, StfProcessing
 from ..selectors import Unprocessed, site_counts, unprocessed
+from .registration import retry_failed
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,24 @@ def force_close(run_number: int, *, by: str, reason: str) -> Run:
     run = get_run(run_number)
     proof = _prove(run, expected=run.expected_stf_count or 0).as_message() if run.end_time else {}
     return runs_services.force_close(run_number, by=by, reason=reason, proof=proof)
+
+
+def reevaluate(run_number: int, *, by: str, reason: str = "") -> Run:
+    """Have everything of a run that has failed or waits judged again now: what failed is tried again, and a run that has
+    ended is proved anew.
+
+    Raises:
+        NotFound: there is no such run.
+        DomainError: the run is settled.
+    """
+    run = get_run(run_number)
+    if run.lifecycle in SETTLED:
+        raise DomainError(f"run {run_number} is {run.lifecycle}: there is nothing left to be judged")
+    retry_failed(run, by=by, reason=reason)
+    if run.lifecycle in AWAITING_CLOSEOUT:
+        with journal.on_behalf_of(by):
+            evaluate(run)
+    return get_run(run_number)
 
 
 def _prove(run: Run, *, expected: int) -> CloseoutProof:

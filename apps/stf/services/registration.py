@@ -104,7 +104,7 @@ def retry_registration(stf: StfFile) -> None:
 
 
 @transaction.atomic
-def retry_failed(run: Run, *, by: str) -> int:
+def retry_failed(run: Run, *, by: str, reason: str = "") -> int:
     """Let everything of a run that has failed be tried again now: registrations, copies before their pause is over, and
     processing that PanDA has given up.
 
@@ -117,6 +117,7 @@ def retry_failed(run: Run, *, by: str) -> int:
     copies = Replica.objects.filter(stf__run=run, state=ReplicaState.FAILED).update(retry_at=timezone.now())
     processings = retry_failed_processings(run, by=by)
     tried = {"registrations": registrations, "copies": copies, "processings": processings}
+    payload = tried | ({"reason": reason} if reason else {})
     with journal.on_behalf_of(by):
-        journal.record(journal.Change("run_retried", run=run, payload=tried))
+        journal.record(journal.Change("run_retried", run=run, payload=payload))
     return sum(tried.values())
