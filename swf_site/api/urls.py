@@ -16,6 +16,7 @@ from apps.stf.api import fast_views as fast
 from apps.stf.api import processing_views as processing
 from apps.stf.api import run_views
 from apps.stf.api import views as stf
+from apps.stf.api.statistics_views import RunStatisticsView
 
 from .fastmon import RunFastmonView
 from .openapi.views import Root, SchemaView, docs, redoc
@@ -66,6 +67,7 @@ urlpatterns = [
         name="next-workflow-execution-id",
     ),
     path("runs/start/", StartRunView.as_view(), name="run-start"),
+    path("runs/<int:run_number>/statistics/", RunStatisticsView.as_view(), name="run-statistics"),
     path("runs/<int:run_number>/fastmon/", RunFastmonView.as_view(), name="run-fastmon"),
     path("schema/", SchemaView.as_view(), name="schema"),
     path("docs/", docs, name="docs"),
