@@ -23,6 +23,14 @@ class AgentStatus(models.TextChoices):
     EXITED = "EXITED", "Exited"
 
 
+class AgentPastState(models.TextChoices):
+    """What an agent was, as the journal has it."""
+
+    UP = "up", "Up"
+    WAITING = "waiting", "Waiting"
+    EXITED = "exited", "Exited"
+
+
 class MessageOutcome(models.TextChoices):
     """What became of a message in the hands of one agent."""
 

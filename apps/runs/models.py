@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
@@ -300,6 +301,10 @@ class JournalEntry(models.Model):
         indexes = [
             models.Index(fields=["run", "id"], name="journal_timeline"),
             models.Index(fields=["id"], condition=Q(position__isnull=True), name="journal_unsequenced"),
+            # Written in the order of time: a summary of its pages finds an instant, and costs a writer nothing.
+            BrinIndex(
+                fields=["occurred_at"], name="journal_instants", autosummarize=True, pages_per_range=32
+            ),
             # Few among the many: what happens to runs as a whole.
             models.Index(fields=["id"], condition=Q(kind__in=STATE_EVENTS), name="journal_state_events"),
         ]

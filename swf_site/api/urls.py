@@ -18,6 +18,7 @@ from apps.stf.api import run_views
 from apps.stf.api import views as stf
 from apps.stf.api.statistics_views import RunStatisticsView
 
+from . import state
 from .fastmon import RunFastmonView
 from .openapi.views import Root, SchemaView, docs, redoc
 
@@ -68,6 +69,9 @@ urlpatterns = [
     ),
     path("runs/start/", StartRunView.as_view(), name="run-start"),
     path("runs/<int:run_number>/statistics/", RunStatisticsView.as_view(), name="run-statistics"),
+    path("runs/<int:run_number>/state/", state.RunPastView.as_view(), name="run-state-at"),
+    path("state/at/", state.SystemPastView.as_view(), name="state-at"),
+    path("state/changes/", state.ChangesView.as_view(), name="state-changes"),
     path("runs/<int:run_number>/fastmon/", RunFastmonView.as_view(), name="run-fastmon"),
     path("schema/", SchemaView.as_view(), name="schema"),
     path("docs/", docs, name="docs"),
