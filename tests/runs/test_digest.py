@@ -15,7 +15,7 @@ from django.db import transaction
 
 from apps.agents.bus.relay import sequence
 from apps.runs import journal
-from apps.runs.live import consumers
+from apps.runs.live import consumers, listen
 from apps.runs.live.digest import HOLDS_SECONDS, LEAST_SECONDS, MOST_CPU_SHARE, Digest
 from apps.runs.live.feed import Feed
 from apps.runs.live.routing import websocket_router
@@ -52,7 +52,8 @@ def write(kind: str, run: Run | None) -> None:
 
 
 @pytest.fixture
-def feed() -> Iterator[Feed]:
+def feed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Feed]:
+    monkeypatch.setattr(listen, "STOP_SECONDS", 0.05)
     running = Feed()
     running.start()
     yield running

@@ -16,7 +16,7 @@ from django.db import connection, transaction
 
 from apps.agents.bus.relay import sequence
 from apps.runs import journal
-from apps.runs.live import consumers, pace
+from apps.runs.live import consumers, listen, pace
 from apps.runs.live.feed import Feed
 from apps.runs.live.routing import websocket_router
 from apps.runs.models import JournalEntry, Run
@@ -46,7 +46,8 @@ def number_all() -> None:
 
 
 @pytest.fixture
-def feed() -> Iterator[Feed]:
+def feed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Feed]:
+    monkeypatch.setattr(listen, "STOP_SECONDS", 0.05)
     running = Feed()
     running.start()
     yield running

@@ -14,6 +14,7 @@ from psycopg import sql
 log = logging.getLogger(__name__)
 
 RECONNECT_SECONDS = 1.0
+STOP_SECONDS = 1.0  # how often it looks whether it is to end
 
 
 def database_away(error: Exception) -> str:
@@ -38,7 +39,7 @@ class Listener(threading.Thread):
         self._stopping = threading.Event()
 
     def stop(self) -> None:
-        """End within a second."""
+        """End within `STOP_SECONDS`."""
         self._stopping.set()
 
     def run(self) -> None:
@@ -61,7 +62,7 @@ class Listener(threading.Thread):
             self._heard("")
             self.waiting_for = ""
             while not self._stopping.is_set():
-                for notify in listening.notifies(timeout=1.0):
+                for notify in listening.notifies(timeout=STOP_SECONDS):
                     self._heard(notify.payload)
                     if self._stopping.is_set():
                         return

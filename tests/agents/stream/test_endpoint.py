@@ -21,7 +21,7 @@ from apps.agents.services import issue_token, revoke_tokens
 from apps.agents.stream import endpoint, line
 from apps.agents.stream.endpoint import MessageStream
 from apps.runs import journal
-from apps.runs.live import batches, pace, tail
+from apps.runs.live import batches, listen, pace, tail
 from apps.runs.live.feed import Feed
 from apps.runs.models import Namespace
 from apps.runs.selectors import newest_position
@@ -33,7 +33,8 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.filterwarning
 
 
 @pytest.fixture
-def feed() -> Iterator[Feed]:
+def feed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Feed]:
+    monkeypatch.setattr(listen, "STOP_SECONDS", 0.05)
     running = Feed()
     yield running
     running.stop()
