@@ -25,7 +25,7 @@ from rich.console import Console
 
 from services.base import REPOSITORY
 from swf_site.cli import main
-from swf_site.cli.fastmon import POLL_SECONDS, Client, Rates, Wakes
+from swf_site.cli.fastmon import Client, Rates, Wakes
 from swf_site.cli.fastmon_display import Figures, shown, size, sparkline
 from tests.fast import a_sampled_run, cut, not_sampled, sampled
 
@@ -154,28 +154,57 @@ def test_while_the_testbed_is_away_it_says_so_and_shows_what_it_has(live_server:
         terminal.wait_for("2 STFs sampled")
 
 
-def test_an_event_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = threading.Event()
+class Stream:
+    """A testbed's events: connected at once, another one when `tell` is called."""
 
-    def events(url: str, token: str, run: int | None) -> Iterator[SimpleNamespace]:
+    def __init__(self) -> None:
+        self.told = threading.Event()
+
+    def __call__(self, url: str, token: str, run: int | None) -> Iterator[SimpleNamespace]:
         yield SimpleNamespace(type="connected")
-        told.wait()
+        self.told.wait()
         yield SimpleNamespace(type="tf_file_registered")
         threading.Event().wait()
 
-    monkeypatch.setattr("swf_site.cli.fastmon.events", events)
-    wakes = Wakes(Client("http://127.0.0.1:9"), 1)
-    wakes.start()
-    wakes.wait()
+    def tell(self) -> None:
+        self.told.set()
 
+
+@pytest.fixture
+def stream(monkeypatch: pytest.MonkeyPatch) -> Stream:
+    """What is listened to."""
+    told = Stream()
+    monkeypatch.setattr("swf_site.cli.fastmon.events", told)
+    return told
+
+
+@pytest.fixture
+def wakes(stream: Stream, monkeypatch: pytest.MonkeyPatch) -> Wakes:
+    """They listen, have taken notice of the connection, and would wait for an hour."""
+    monkeypatch.setattr("swf_site.cli.fastmon.POLL_SECONDS", 3600.0)
+    made = Wakes(Client("http://127.0.0.1:9"), 1)
+    made.start()
+    made.wait()
+    return made
+
+
+def test_an_event_ends_the_wait(stream: Stream, wakes: Wakes) -> None:
+    waiting = threading.Thread(target=wakes.wait, daemon=True)
+    waiting.start()
+    waiting.join(0.5)
+    assert waiting.is_alive()
+
+    stream.tell()
+    waiting.join(SECONDS)
+    assert not waiting.is_alive()
+
+
+def test_who_hears_events_looks_seldom_on_his_own(wakes: Wakes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("swf_site.cli.fastmon.POLL_SECONDS", 0.5)
     begun = time.monotonic()
-    threading.Timer(0.7, told.set).start()
-    wakes.wait()
-    after_an_event = time.monotonic() - begun
     wakes.wait()
 
-    assert after_an_event < 2 * POLL_SECONDS
-    assert time.monotonic() - begun - after_an_event >= 3 * POLL_SECONDS
+    assert time.monotonic() - begun >= 3 * 0.5
 
 
 class Relay:

