@@ -16,7 +16,7 @@ from django.db import connection
 from services.base import default_home
 from services.ports import port
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 class Web:
@@ -45,6 +45,7 @@ class Web:
         deadline = monotonic() + PATIENCE
         while not self._answers():
             if monotonic() > deadline or self._process.poll() is not None:
+                self.kill()  # else the next test is answered by this one
                 raise RuntimeError(f"the web process does not answer: {self._log.read_text()}")
             sleep(0.1)
 
