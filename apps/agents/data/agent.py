@@ -43,7 +43,7 @@ AGENT = AgentSpec(
         schemas.EndRun: "closer",
     },
     loops=(
-        LoopSpec("registrar", Registrar(_rucio).step, interval=1.0, gather=0.2),
+        LoopSpec("registrar", Registrar(_rucio).step, interval=1.0, gather=0.03),
         LoopSpec("follower", _follower.follow, interval=1.0),
         LoopSpec("closer", Closer(_rucio).step, interval=1.0),
         LoopSpec("withdrawals", _follower.withdraw, interval=2.0),

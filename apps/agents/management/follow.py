@@ -25,7 +25,7 @@ from apps.stf.models import CloseoutProof, ProcessingTask
 from apps.stf.selectors import StageCounts, holds, stage_counts, task_list
 from apps.stf.selectors.progress import OutputCounts, output_counts, processed_everywhere
 
-POLL_SECONDS = 0.25
+POLL_SECONDS = 0.5
 FINAL = SETTLED | {RunLifecycle.INCOMPLETE}
 _STYLES = {"grey": "dim", "amber": "yellow", "purple": "magenta"}
 
@@ -61,7 +61,7 @@ def follow_run(run_number: int, *, timeout: float, as_json: bool) -> bool:
     """
     console = Console(stderr=as_json)
     started = time.monotonic()
-    with Live(console=console, refresh_per_second=8, transient=True) as live:
+    with Live(console=console, refresh_per_second=4, transient=True) as live:
         while True:
             try:
                 progress = _look(run_number, started)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from services.copying import copy_file
-from services.rucio.server.config import configure, use_memory_cache
+from services.rucio.server.config import configure, use_checked_schemas, use_memory_cache
 from services.rucio.server.third_party import copy_third_party
 from services.rucio.server.web import listen, serve
 from services.rucio.settings import Settings
@@ -37,6 +37,7 @@ def main(settings: Settings) -> None:
     taken = listen(settings.host, settings.port)
     configure(settings)
     use_memory_cache()
+    use_checked_schemas()
     # Rucio reads its configuration and takes its cache when it is imported.
     from rucio.web.rest.flaskapi.v1.main import application
 

@@ -48,6 +48,8 @@ TRANSFERTOOL = "testbed"
 POOL_DEPTH = 200
 OUTCOMES_PER_TRANSACTION = 30
 TOPOLOGY_SECONDS = 30
+# What is attached meanwhile is copied together: a pass costs as much for one file as for some.
+EVALUATE_EVERY = 0.5
 REPAIR_EVERY = 1.0
 ABACUS_EVERY = 2.0
 
@@ -71,7 +73,7 @@ def steps(pool: Pool, scheme: str) -> list[Step]:
     statistics = TransferStatsManager()
     statistics.record_stats = False
     return [
-        Step("evaluator", evaluate),
+        Step("evaluator", evaluate, every=EVALUATE_EVERY),
         Step("submitter", lambda: submit(pool, topology, scheme)),
         Step("receiver", lambda: receive(pool, statistics)),
         Step("finisher", lambda: finish(topology)),
