@@ -78,16 +78,20 @@ TEMPLATES = [
 ]
 
 DATABASE_URL = env.text("DATABASE_URL")
+# Logging in costs more than most requests. Each has a thread of its own, which may wait for one of these.
+_POOL = {"pool": {"min_size": 2, "max_size": 20, "timeout": 10, "max_idle": 60}}
 DATABASES = {
     "default": {
         **env.database(DATABASE_URL),
-        # Under ASGI a kept connection leaks with its thread. Agents keep theirs (`apps.agents.bus.loop`).
+        # Under ASGI a kept connection leaks with its thread: the web process has a pool. Agents keep theirs
+        # (`apps.agents.bus.loop`).
         "CONN_MAX_AGE": 0,
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             "connect_timeout": 5,
             "application_name": os.environ.get("SWF_PROCESS", "swf"),
             "options": "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s",
+            **(_POOL if os.environ.get("SWF_PROCESS") == "web" else {}),
         },
     }
 }
