@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from drf_spectacular.utils import extend_schema
@@ -13,6 +14,7 @@ from apps.runs.api.requests import all_said_in, made, name_of, one_or_many
 from apps.runs.core_states import CoreState, CoreSubstate
 from apps.stf.api.serializers import StfFileSerializer, StfSaidSerializer, StfTakenSerializer
 from apps.stf.api.views import StfFileViewSet as ReadOnlyStfFileViewSet
+from apps.stf.selectors.file_status import without_copies
 
 from ..bus.parse import MessageError
 from ..services.stf_intake import SaidStf, take_stfs
@@ -40,11 +42,15 @@ class StfFileViewSet(ReadOnlyStfFileViewSet):
             raise ValidationError({"stf_filename": [str(error)]}) from error
         if isinstance(request.data, list):
             return made([_short(one, created) for one in said], created=bool(created))
-        stf = self.get_queryset().get(stf_filename=said[0].name)
+        stf = created.get(said[0].name)
+        if stf is None:
+            stf = self.get_queryset().get(stf_filename=said[0].name)
+        else:
+            without_copies(stf)
         return made(self.get_serializer(stf).data, created=bool(created))
 
 
-def _short(one: SaidStf, created: set[str]) -> dict[str, Any]:
+def _short(one: SaidStf, created: Collection[str]) -> dict[str, Any]:
     return {"file_id": one.name, "run": one.run_number, "created": one.name in created}
 
 

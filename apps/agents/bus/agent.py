@@ -17,7 +17,7 @@ from .schemas import Message
 # What it returns, if anything, is the answer for a sender that asked for one.
 Handler = Callable[[Any], dict[str, Any] | None]
 # Messages of one type and the cause of each, in the order in which they came.
-BulkHandler = Callable[[Sequence[Any], Sequence[Cause]], None]
+BulkHandler = Callable[[Sequence[Any], Sequence[Cause]], object]
 Lock = Callable[[Sequence[Message]], None]
 # A step does one portion of waiting work and returns True when there may be more at once.
 Step = Callable[[], bool]

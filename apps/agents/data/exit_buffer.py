@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def announced_file(message: StfGen) -> AnnouncedFile:
     """
     path = Path(message.file_url) if message.file_url else _found(message)
     # What is announced here is deleted one day: nobody shall make the DAQ delete a file that is not its own.
-    if not path.resolve().is_relative_to(settings.SWF_E0_BUFFER.resolve()):
+    if not _is_within(path, settings.SWF_E0_BUFFER):
         raise DomainError(
             f"stf_gen: file_url {str(path)!r} is not in the exit buffer, {settings.SWF_E0_BUFFER}"
         )
@@ -40,6 +41,11 @@ def announced_file(message: StfGen) -> AnnouncedFile:
     except OSError as error:
         raise DomainError(f"stf_gen: {path} cannot be read: {error.strerror}") from error
     return AnnouncedFile(str(path), size, checksum)
+
+
+def _is_within(path: Path, directory: Path) -> bool:
+    """Whether it lies there really, whatever links lead to it. Said of each STF: `Path` would take thrice the time."""
+    return os.path.realpath(path).startswith(os.path.realpath(directory) + os.sep)
 
 
 def _found(message: StfGen) -> Path:

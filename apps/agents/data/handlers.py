@@ -17,6 +17,7 @@ from apps.runs.core_states import CoreState, is_legal, pair_name
 from apps.runs.errors import DomainError
 from apps.runs.journal import Cause, current_cause
 from apps.stf import services as stf_services
+from apps.stf.models import StfFile
 
 from ..bus import schemas
 from .exit_buffer import announced_file
@@ -62,13 +63,16 @@ def stf_was_generated(message: schemas.StfGen) -> None:
     stf_services.record_generated(message.run_number, _said_of_stf(message))
 
 
-def stfs_were_generated(messages: Sequence[schemas.StfGen], causes: Sequence[Cause]) -> None:
+def stfs_were_generated(messages: Sequence[schemas.StfGen], causes: Sequence[Cause]) -> list[StfFile]:
     """Several STFs are complete, of one or more runs.
+
+    Returns:
+        The STFs in the same order.
 
     Raises:
         DomainError: as `stf_was_generated`, of any of them.
     """
-    stf_services.record_generated_many(
+    return stf_services.record_generated_many(
         [
             stf_services.Announcement(message.run_number, _said_of_stf(message), cause)
             for message, cause in zip(messages, causes, strict=True)

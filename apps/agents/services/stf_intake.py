@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from uuid_utils.compat import uuid7
 
-from apps.runs.errors import FieldRefused
+from apps.runs.errors import FieldRefused, NotFound
 from apps.runs.journal import Cause, Heard
-from apps.runs.models import Run
 from apps.stf.choices import Registration
 from apps.stf.models import StfFile
 from apps.stf.services import keep_remarks
@@ -36,31 +35,31 @@ class SaidStf:
         return str(self.fields["filename"])
 
 
-def take_stfs(said: Sequence[SaidStf], *, by: str) -> set[str]:
+def take_stfs(said: Sequence[SaidStf], *, by: str) -> dict[str, StfFile]:
     """Record STFs, all or none; saying the same again changes nothing.
 
     Returns:
-        The names of those that were not known before.
+        Those that were not known before, by name, with run and remark.
 
     Raises:
         MessageError: something that is said has the wrong form.
         FieldRefused: there is no such run, or the STF is known as another.
         DomainError: its file is not in the exit buffer, or its run takes no more STFs.
     """
-    _check_runs(said)
     try:
-        return _take(said, by)
-    except IntegrityError:
-        # Announced elsewhere at the same moment: this time it is known.
-        return _take(said, by)
+        try:
+            return _take(said, by)
+        except IntegrityError:
+            # Announced elsewhere at the same moment: this time it is known.
+            return _take(said, by)
+    except NotFound as error:
+        # An error of the field, not of the address: at 404 the existing agents ask for minutes.
+        raise FieldRefused("run", f"{error}: announce it first (POST runs/)") from error
 
 
 @transaction.atomic
-def _take(said: Sequence[SaidStf], by: str) -> set[str]:
-    names = {one.name for one in said}
-    known = {
-        stf.stf_filename: stf for stf in StfFile.objects.select_related("run").filter(stf_filename__in=names)
-    }
+def _take(said: Sequence[SaidStf], by: str) -> dict[str, StfFile]:
+    known = _known({one.name for one in said})
     fresh = {}
     for one in said:
         stf = known.get(one.name)
@@ -69,26 +68,31 @@ def _take(said: Sequence[SaidStf], by: str) -> set[str]:
         else:
             fresh[one.name] = one
     if not fresh:
-        return set()
+        return {}
     causes = [Cause(by, heard=Heard("stf_gen", uuid7(), by)) for _ in fresh]
-    stfs_were_generated([_message(one, by) for one in fresh.values()], causes)
-    new = fresh.keys() - known.keys()
-    keys = StfFile.objects.filter(stf_filename__in=new).values_list("stf_filename", "pk")
-    keep_remarks({pk: fresh[name].notes for name, pk in keys}, by=by)
-    return set(new)
+    recorded = stfs_were_generated([_message(one, by) for one in fresh.values()], causes)
+    new = {stf.stf_filename: stf for stf in recorded if stf.stf_filename not in known}
+    keep_remarks([(stf, fresh[name].notes) for name, stf in new.items()], by=by)
+    return new
+
+
+def _known(names: Collection[str]) -> dict[str, StfFile]:
+    """Those of these STFs that are there. Whether any is, is asked in SQL, as every registration does: most often none."""
+    table = StfFile._meta.db_table
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f'SELECT EXISTS (SELECT FROM "{table}" WHERE stf_filename = ANY(%s))',  # noqa: S608 - own table name
+            [list(names)],
+        )
+        if not cursor.fetchone()[0]:
+            return {}
+    found = StfFile.objects.select_related("run").filter(stf_filename__in=names)
+    return {stf.stf_filename: stf for stf in found}
 
 
 def _message(one: SaidStf, by: str) -> StfGen:
     body = {"msg_type": "stf_gen", "run_id": str(one.run_number), "sender": by, **one.fields}
     return cast("StfGen", parse(body))
-
-
-def _check_runs(said: Sequence[SaidStf]) -> None:
-    """A run that is not there is an error of the field, not of the address: at 404 the existing agents ask for minutes."""
-    numbers = {one.run_number for one in said}
-    known = set(Run.objects.filter(run_number__in=numbers).values_list("run_number", flat=True))
-    if missing := sorted(numbers - known):
-        raise FieldRefused("run", f"there is no run {missing[0]}: announce it first (POST runs/)")
 
 
 def _check_same(known: StfFile, one: SaidStf) -> None:

@@ -15,6 +15,11 @@ def with_status_parts(stfs: QuerySet[StfFile]) -> QuerySet[StfFile]:
     return stfs.select_related("remark").prefetch_related("processings")
 
 
+def without_copies(stf: StfFile) -> None:
+    """Let an STF that has just been recorded know that it has no replicas and no processing yet: nothing is asked for."""
+    vars(stf)["_prefetched_objects_cache"] = {"replicas": [], "processings": []}
+
+
 def file_status(stf: StfFile) -> FileStatus:
     """The status: of the processing here, or if there is none what another system said. No query, `with_status_parts`."""
     if stf.registration == Registration.FAILED:

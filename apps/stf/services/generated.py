@@ -20,6 +20,10 @@ from ..choices import Registration
 from ..messages import stf_fields
 from ..models import StfFile
 
+_RUN_FIELDS = ["id", "run_number", "namespace_id", "lifecycle"]  # the rest is read if it is asked for
+_RUNS = f"""
+SELECT {", ".join(_RUN_FIELDS)} FROM "{Run._meta.db_table}" WHERE run_number = ANY(%s)
+"""  # noqa: S608 - own names of table and columns
 # What makes two announcements of one sequence the same.
 _IDENTITY = ("stf_filename", "size_bytes", "checksum")
 
@@ -94,30 +98,34 @@ def record_generated(run_number: int, stf: GeneratedStf) -> StfFile:
 
 
 @transaction.atomic
-def record_generated_many(announced: Sequence[Announcement]) -> None:
+def record_generated_many(announced: Sequence[Announcement]) -> list[StfFile]:
     """Record announced STFs, as `record_generated` does one after the other; if all are new, in a few statements.
+
+    Returns:
+        The STFs in the same order.
 
     Raises:
         NotFound, DomainError: as `record_generated`, of any of them.
         IntegrityError: one of them was announced elsewhere at the same moment.
     """
-    runs = _open_runs(one.run_number for one in announced)
-    if _all_new(runs, announced):
-        _create_many(runs, announced)
-        return
+    if len(announced) > 1:
+        runs = _open_runs(one.run_number for one in announced)
+        if _all_new(runs, announced):
+            return _create_many(runs, announced)
+    recorded = []
     for one in announced:
         with journal.because_of(one.cause):
-            record_generated(one.run_number, one.stf)
+            recorded.append(record_generated(one.run_number, one.stf))
+    return recorded
 
 
 def _open_runs(run_numbers: Iterable[int]) -> dict[int, Run]:
     """The runs of these numbers, which all take STFs."""
     wanted = set(run_numbers)
     # Asked for in SQL: Django would build this question anew for each message, in more time than it is answered in.
-    found = Run.objects.raw(
-        f'SELECT * FROM "{Run._meta.db_table}" WHERE run_number = ANY(%s)',  # noqa: S608 - own table name
-        [list(wanted)],
-    )
+    with connection.cursor() as cursor:
+        cursor.execute(_RUNS, [list(wanted)])
+        found = [Run.from_db(connection.alias, _RUN_FIELDS, row) for row in cursor.fetchall()]
     runs = {run.run_number: run for run in found}
     for run_number in sorted(wanted):
         run = runs.get(run_number)
@@ -145,12 +153,13 @@ def _all_new(runs: dict[int, Run], announced: Sequence[Announcement]) -> bool:
     return not StfFile.objects.filter(same).exists()
 
 
-def _create_many(runs: dict[int, Run], announced: Sequence[Announcement]) -> None:
+def _create_many(runs: dict[int, Run], announced: Sequence[Announcement]) -> list[StfFile]:
     created = [StfFile(run=runs[one.run_number], **vars(one.stf)) for one in announced]
     insert_all(created)
     journal.record_many(
         [_said(stf, one.cause) for stf, one in zip(created, announced, strict=True) if one.cause.heard]
     )
+    return created
 
 
 def _said(stf: StfFile, cause: journal.Cause | None = None) -> journal.Change:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.db import transaction
@@ -43,9 +44,9 @@ def end_visiting_run(run_number: int, *, by: str, total_stf_files: int | None = 
         return runs.end_run(run_number, total_stf_files=count)
 
 
-def keep_remarks(noted: dict[int, dict[str, Any]], *, by: str) -> None:
-    """Keep what was noted of STFs that have just been recorded, by the key of the STF."""
-    insert_all([StfRemark(stf_id=pk, metadata=notes, said_by=by) for pk, notes in noted.items()])
+def keep_remarks(noted: Iterable[tuple[StfFile, dict[str, Any]]], *, by: str) -> None:
+    """Keep what was noted of STFs that have just been recorded."""
+    insert_all([StfRemark(stf=stf, metadata=notes, said_by=by) for stf, notes in noted])
 
 
 @transaction.atomic
