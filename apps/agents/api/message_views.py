@@ -7,6 +7,7 @@ from rest_framework.viewsets import ReadOnlyModelViewSet
 
 from apps.runs.api.fields import UUID_PATTERN
 from apps.runs.api.pagination import NewestFirst
+from apps.runs.api.showing import RowSerializer
 from apps.runs.models import JournalEntry
 from apps.runs.selectors import journal
 
@@ -14,7 +15,7 @@ from ..bus.vocabulary import MESSAGES
 from ..filters import MessageFilter
 
 
-class MessageSerializer(serializers.ModelSerializer[JournalEntry]):
+class MessageSerializer(RowSerializer[JournalEntry]):
     """`message_content` are the fields of the message without its envelope."""
 
     message_id = serializers.UUIDField(source="msg_id")

@@ -6,11 +6,13 @@ from typing import Any
 
 from rest_framework import serializers
 
+from apps.runs.api.showing import RowSerializer
+
 from ..models import DeadLetter, Incident, SystemAgent
 from ..registry import AGENTS
 
 
-class SystemAgentSerializer(serializers.ModelSerializer[SystemAgent]):
+class SystemAgentSerializer(RowSerializer[SystemAgent]):
     """The last three are those among the counters that agents of the existing system send."""
 
     workflow_enabled = serializers.BooleanField(source="counters.workflow_enabled", default=False)
@@ -38,7 +40,7 @@ class SystemAgentSerializer(serializers.ModelSerializer[SystemAgent]):
         ]
 
 
-class DeadLetterSerializer(serializers.ModelSerializer[DeadLetter]):
+class DeadLetterSerializer(RowSerializer[DeadLetter]):
     class Meta:
         model = DeadLetter
         fields = [
@@ -83,7 +85,7 @@ class ClosingReasonSerializer(serializers.Serializer[Any]):
     reason = serializers.CharField()
 
 
-class IncidentSerializer(serializers.ModelSerializer[Incident]):
+class IncidentSerializer(RowSerializer[Incident]):
     run_number = serializers.IntegerField(source="run.run_number", allow_null=True, read_only=True)
 
     class Meta:

@@ -8,9 +8,10 @@ from rest_framework import serializers
 
 from ..models import STATE_EVENT, JournalEntry, Run
 from .fields import ClockTime, RunNumber
+from .showing import RowSerializer
 
 
-class RunSerializer(serializers.ModelSerializer[Run]):
+class RunSerializer(RowSerializer[Run]):
     """`run_id` is the run number too: what the existing agents take for the id of a run."""
 
     run_id = serializers.IntegerField(source="run_number")
@@ -67,7 +68,7 @@ class RunChangeSerializer(serializers.Serializer[Any]):
     run_conditions = serializers.DictField(required=False)
 
 
-class JournalSerializer(serializers.ModelSerializer[JournalEntry]):
+class JournalSerializer(RowSerializer[JournalEntry]):
     run_number = serializers.IntegerField(source="run.run_number", allow_null=True)
     namespace = serializers.CharField(source="namespace.name", allow_null=True)
 
@@ -89,7 +90,7 @@ class JournalSerializer(serializers.ModelSerializer[JournalEntry]):
         ]
 
 
-class StateEventSerializer(serializers.ModelSerializer[JournalEntry]):
+class StateEventSerializer(RowSerializer[JournalEntry]):
     """An entry of the journal in the existing system's columns; `event_data` is what its writer had to say."""
 
     event_id = serializers.IntegerField(source="pk")

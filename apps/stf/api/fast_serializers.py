@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
+from apps.runs.api.showing import RowSerializer
+
 from ..models import FastMonFile, FastMonSample, TFSlice, Worker, WorkerTask
 
 
-class FastMonSampleSerializer(serializers.ModelSerializer[FastMonSample]):
+class FastMonSampleSerializer(RowSerializer[FastMonSample]):
     run_number = serializers.IntegerField(source="run.run_number")
     stf_filename = serializers.CharField(source="stf.stf_filename")
 
@@ -34,7 +36,7 @@ class FastMonSampleSerializer(serializers.ModelSerializer[FastMonSample]):
         ]
 
 
-class FastMonFileSerializer(serializers.ModelSerializer[FastMonFile]):
+class FastMonFileSerializer(RowSerializer[FastMonFile]):
     """`stf_file` is the STF's file name."""
 
     run_number = serializers.IntegerField(source="sample.run.run_number")
@@ -60,7 +62,7 @@ class FastMonFileSerializer(serializers.ModelSerializer[FastMonFile]):
         ]
 
 
-class TFSliceSerializer(serializers.ModelSerializer[TFSlice]):
+class TFSliceSerializer(RowSerializer[TFSlice]):
     """`fastmon_file` is the name of the TF file, `stf_filename` that of the STF."""
 
     run_number = serializers.IntegerField(source="run.run_number")
@@ -105,7 +107,7 @@ class SliceSettledSerializer(TFSliceSerializer):
         fields = [*TFSliceSerializer.Meta.fields, "ignored"]
 
 
-class WorkerSerializer(serializers.ModelSerializer[Worker]):
+class WorkerSerializer(RowSerializer[Worker]):
     """`current_slice_id` and `tf_filename` are null for a worker with nothing in hand."""
 
     tf_filename = serializers.CharField(source="current_slice.fastmon_file.tf_filename", allow_null=True)
@@ -130,7 +132,7 @@ class WorkerSerializer(serializers.ModelSerializer[Worker]):
         ]
 
 
-class WorkerTaskSerializer(serializers.ModelSerializer[WorkerTask]):
+class WorkerTaskSerializer(RowSerializer[WorkerTask]):
     """`jedi_task_id` is null until PanDA has taken the task."""
 
     run_number = serializers.IntegerField(source="run.run_number")

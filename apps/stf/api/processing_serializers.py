@@ -6,6 +6,8 @@ from typing import Any
 
 from rest_framework import serializers
 
+from apps.runs.api.showing import RowSerializer
+
 from ..choices import Policy
 from ..models import (
     Brake,
@@ -18,13 +20,13 @@ from ..models import (
 )
 
 
-class ProcessingSiteSerializer(serializers.ModelSerializer[ProcessingSite]):
+class ProcessingSiteSerializer(RowSerializer[ProcessingSite]):
     class Meta:
         model = ProcessingSite
         fields = ["name", "panda_queue", "is_down", "down_reason", "changed_by", "changed_at"]
 
 
-class DecisionBoxSerializer(serializers.ModelSerializer[DecisionBox]):
+class DecisionBoxSerializer(RowSerializer[DecisionBox]):
     run_number = serializers.IntegerField(source="run.run_number")
 
     class Meta:
@@ -32,7 +34,7 @@ class DecisionBoxSerializer(serializers.ModelSerializer[DecisionBox]):
         fields = ["run_number", "policy", "sites", "rules", "changed_by", "changed_at"]
 
 
-class BrakeSerializer(serializers.ModelSerializer[Brake]):
+class BrakeSerializer(RowSerializer[Brake]):
     """`run_number` is null for the brake of all runs."""
 
     run_number = serializers.IntegerField(source="run.run_number", allow_null=True)
@@ -42,7 +44,7 @@ class BrakeSerializer(serializers.ModelSerializer[Brake]):
         fields = ["run_number", "is_on", "cancel", "by", "reason", "since"]
 
 
-class ProcessingTaskSerializer(serializers.ModelSerializer[ProcessingTask]):
+class ProcessingTaskSerializer(RowSerializer[ProcessingTask]):
     run_number = serializers.IntegerField(source="run.run_number")
     input_dataset = serializers.CharField()
 
@@ -70,7 +72,7 @@ class ProcessingTaskSerializer(serializers.ModelSerializer[ProcessingTask]):
         ]
 
 
-class StfProcessingSerializer(serializers.ModelSerializer[StfProcessing]):
+class StfProcessingSerializer(RowSerializer[StfProcessing]):
     run_number = serializers.IntegerField(source="run.run_number")
     sequence = serializers.IntegerField(source="stf.sequence")
     stf_filename = serializers.CharField(source="stf.stf_filename")
@@ -95,7 +97,7 @@ class StfProcessingSerializer(serializers.ModelSerializer[StfProcessing]):
         ]
 
 
-class ProcessingOutputSerializer(serializers.ModelSerializer[ProcessingOutput]):
+class ProcessingOutputSerializer(RowSerializer[ProcessingOutput]):
     run_number = serializers.IntegerField(source="job.task.run.run_number")
     panda_id = serializers.IntegerField(source="job.panda_id")
     did = serializers.CharField(source="__str__")
@@ -116,7 +118,7 @@ class ProcessingOutputSerializer(serializers.ModelSerializer[ProcessingOutput]):
         ]
 
 
-class _InputSerializer(serializers.ModelSerializer[StfProcessing]):
+class _InputSerializer(RowSerializer[StfProcessing]):
     """An STF that a job reads."""
 
     sequence = serializers.IntegerField(source="stf.sequence")
@@ -127,7 +129,7 @@ class _InputSerializer(serializers.ModelSerializer[StfProcessing]):
         fields = ["sequence", "stf_filename"]
 
 
-class _MadeSerializer(serializers.ModelSerializer[ProcessingOutput]):
+class _MadeSerializer(RowSerializer[ProcessingOutput]):
     """A file that a job has made."""
 
     did = serializers.CharField(source="__str__")
@@ -137,7 +139,7 @@ class _MadeSerializer(serializers.ModelSerializer[ProcessingOutput]):
         fields = ["did", "size_bytes", "checksum", "registered_at", "reason"]
 
 
-class ProcessingJobSerializer(serializers.ModelSerializer[ProcessingJob]):
+class ProcessingJobSerializer(RowSerializer[ProcessingJob]):
     run_number = serializers.IntegerField(source="task.run.run_number")
     site = serializers.CharField(source="task.site")
     jedi_task_id = serializers.IntegerField(source="task.jedi_task_id", allow_null=True)

@@ -8,6 +8,7 @@ from typing import Any
 from rest_framework import serializers
 
 from apps.runs.api.fields import RunNumber
+from apps.runs.api.showing import RowSerializer
 from apps.runs.choices import RunLifecycle
 from apps.runs.models import Run
 
@@ -28,7 +29,7 @@ class FastCount(serializers.IntegerField):
         return int(super().get_attribute(instance) or 0)
 
 
-class RunStateSerializer(serializers.ModelSerializer[Run]):
+class RunStateSerializer(RowSerializer[Run]):
     """`slices_processing` are those given out, `slices_completed` those done. Without a fast path all counts are 0."""
 
     phase = serializers.SerializerMethodField()

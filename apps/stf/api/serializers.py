@@ -7,13 +7,14 @@ from typing import Any
 from rest_framework import serializers
 
 from apps.runs.api.fields import RunNumber
+from apps.runs.api.showing import RowSerializer
 
 from ..choices import FileStatus
 from ..models import Dataset, Replica, StfFile, StfProcessing
 from ..selectors.file_status import file_status
 
 
-class CopySerializer(serializers.ModelSerializer[Replica]):
+class CopySerializer(RowSerializer[Replica]):
     """A replica inside its STF."""
 
     class Meta:
@@ -30,7 +31,7 @@ class ReplicaSerializer(CopySerializer):
         fields = ["run_number", "sequence", "stf_filename", *CopySerializer.Meta.fields]
 
 
-class PlaceSerializer(serializers.ModelSerializer[StfProcessing]):
+class PlaceSerializer(RowSerializer[StfProcessing]):
     """The processing at a site inside its STF."""
 
     class Meta:
@@ -38,7 +39,7 @@ class PlaceSerializer(serializers.ModelSerializer[StfProcessing]):
         fields = ["site", "state", "reason", "attempts", "done_at"]
 
 
-class StfFileSerializer(serializers.ModelSerializer[StfFile]):
+class StfFileSerializer(RowSerializer[StfFile]):
     """`file_id` is the file name, `run` the run number: what the existing agents take for ids. `status` is that system's one
     word for all facets, `metadata` what its agents have noted."""
 
@@ -135,7 +136,7 @@ class StfRemarkSerializer(serializers.Serializer[Any]):
     metadata = serializers.DictField(required=False)
 
 
-class DatasetSerializer(serializers.ModelSerializer[Dataset]):
+class DatasetSerializer(RowSerializer[Dataset]):
     run_number = serializers.IntegerField(source="run.run_number")
     did = serializers.CharField()
 
