@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from decimal import Decimal
 
 from django.db.models import Q, QuerySet
 from django_filters import rest_framework as filters
 from rest_framework.exceptions import ValidationError
 
+from apps.runs.filters import of_run
 from apps.runs.models import JournalEntry
 
 from .choices import IncidentState, LetterState
@@ -97,8 +99,11 @@ class MessageFilter(filters.FilterSet):
     sender_agent = filters.CharFilter(field_name="actor")
     namespace = filters.CharFilter(field_name="namespace__name")
     execution_id = filters.CharFilter(field_name="run__execution__execution_id")
-    run_id = filters.NumberFilter(field_name="run__run_number")
+    run_id = filters.NumberFilter(method="of_run")
 
     class Meta:
         model = JournalEntry
         fields = ["message_type", "sender_agent", "namespace", "execution_id", "run_id"]
+
+    def of_run(self, entries: QuerySet[JournalEntry], name: str, number: Decimal) -> QuerySet[JournalEntry]:
+        return of_run(entries, number)

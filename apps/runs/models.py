@@ -300,6 +300,10 @@ class JournalEntry(models.Model):
         verbose_name_plural = "journal entries"
         indexes = [
             models.Index(fields=["run", "id"], name="journal_timeline"),
+            # What it is searched by, in the order in which it is read.
+            models.Index(fields=["run", "position"], name="journal_of_run"),
+            models.Index(fields=["kind", "position"], name="journal_of_kind"),
+            models.Index(fields=["subject", "position"], name="journal_of_subject"),
             models.Index(fields=["id"], condition=Q(position__isnull=True), name="journal_unsequenced"),
             # Written in the order of time: a summary of its pages finds an instant, and costs a writer nothing.
             BrinIndex(

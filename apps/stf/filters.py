@@ -5,7 +5,7 @@ Those of the fast path are the existing system's, beside `run` as everywhere.
 
 from __future__ import annotations
 
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django_filters import rest_framework as filters
 
 from apps.runs.models import Run
@@ -53,9 +53,7 @@ class StfFilter(filters.FilterSet):
     registration = filters.ChoiceFilter(choices=Registration.choices)
     buffer = filters.ChoiceFilter(choices=BufferState.choices)
     # At any of its sites.
-    processing = filters.ChoiceFilter(
-        field_name="processings__state", choices=ProcessingState.choices, distinct=True
-    )
+    processing = filters.ChoiceFilter(choices=ProcessingState.choices, method="of_processing")
     status = filters.ChoiceFilter(choices=FileStatus.choices, method="of_status")
 
     class Meta:
@@ -70,6 +68,9 @@ class StfFilter(filters.FilterSet):
             "processing",
             "status",
         ]
+
+    def of_processing(self, stfs: QuerySet[StfFile], name: str, state: str) -> QuerySet[StfFile]:
+        return stfs.filter(Exists(StfProcessing.objects.filter(stf=OuterRef("pk"), state=state)))
 
     def of_status(self, stfs: QuerySet[StfFile], name: str, status: str) -> QuerySet[StfFile]:
         return of_status(stfs, FileStatus(status))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from rest_framework.pagination import LimitOffsetPagination
+from apps.runs.api.pagination import Offsets
 
 
-class Pages(LimitOffsetPagination):
+class Pages(Offsets):
     """`?limit=&offset=`, 100 rows unless asked, 1000 at most."""
 
     default_limit = 100
-    max_limit = 1000

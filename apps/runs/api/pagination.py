@@ -1,12 +1,16 @@
-"""Paging through tables of millions by a unique key, without counting; and what the existing agents take for a list."""
+"""Paging through tables of millions: by a unique key, without counting, or by offset, without counting further than it takes
+no time; and what the existing agents take for a list."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+from django.db.models import QuerySet
 from rest_framework.pagination import CursorPagination, LimitOffsetPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.utils.urls import replace_query_param
 
 
 class ByPosition(CursorPagination):
@@ -24,18 +28,65 @@ class NewestFirst(ByPosition):
     ordering = "-id"
 
 
-class Thousand(LimitOffsetPagination):
+class Offsets(LimitOffsetPagination):
+    """`?limit=&offset=`. `count` is exact up to `COUNTED` rows, and on the last page; beyond that it is what PostgreSQL
+    estimates, and `count_is_estimate` says so. `next` is right in any case.
+
+    The keys of a page are found first, and its rows by them: the rows before it are then neither read nor joined.
+    """
+
+    max_limit = 1000
+    COUNTED = 10_000
+
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
+        """The rows of the page."""
+        limit, offset = self.get_limit(request) or self.max_limit, self.get_offset(request)
+        self.request, self.limit, self.offset = request, limit, offset
+        keys = list(queryset.values_list("pk", flat=True)[offset : offset + limit + 1])
+        has_more = len(keys) > limit
+        self._next_offset = offset + limit if has_more else None
+        self._is_estimate = False
+        if has_more or (offset and not keys):
+            self.count = self._count(queryset, at_least=offset + len(keys) if keys else 0)
+        else:
+            self.count = offset + len(keys)
+        return list(queryset.filter(pk__in=keys[:limit])) if keys else []
+
+    def _count(self, queryset: QuerySet[Any], *, at_least: int) -> int:
+        rows = queryset.order_by().values("pk")
+        counted = rows[: self.COUNTED + 1].count()
+        if counted <= self.COUNTED:
+            return counted
+        self._is_estimate = True
+        plan = json.loads(rows.explain(format="json"))[0]["Plan"]
+        return max(int(plan["Plan Rows"]), counted, at_least)
+
+    def get_next_link(self) -> str | None:
+        """The address of the next page; None on the last one."""
+        if self._next_offset is None or self.request is None:
+            return None
+        url = replace_query_param(self.request.build_absolute_uri(), self.limit_query_param, self.limit)
+        return str(replace_query_param(url, self.offset_query_param, self._next_offset))
+
+    def get_paginated_response(self, data: Any) -> Response:
+        """The rows in their envelope."""
+        response = super().get_paginated_response(data)
+        if self._is_estimate:
+            response.data["count_is_estimate"] = True
+        return response
+
+
+class Thousand(Offsets):
     """`?limit=&offset=`, 1000 rows unless asked: agents of the existing system look for theirs in the first page."""
 
     default_limit = 1000
-    max_limit = 1000
 
 
 class BareList(Thousand):
     """As `Thousand`; without `limit` and `offset` the rows alone, as the existing agents take them, and a header `Link` to
     the next ones if there are more."""
 
-    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any] | None:
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         """The rows of the page."""
         self.is_bare = not {self.limit_query_param, self.offset_query_param} & set(request.query_params)
         return super().paginate_queryset(queryset, request, view)

@@ -84,6 +84,10 @@ class StfFile(models.Model):
             models.Index(
                 fields=["run", "sequence"], condition=Q(registration="generated"), name="stf_to_register"
             ),
+            # What lists of all runs are ordered by.
+            models.Index(fields=["generated_at"], name="stf_by_time"),
+            models.Index(fields=["sequence"], name="stf_by_sequence"),
+            models.Index(fields=["size_bytes"], name="stf_by_size"),
             models.Index(fields=["releasable_at"], condition=Q(buffer="releasable"), name="stf_to_release"),
             models.Index(fields=["run"], condition=~Q(buffer="released"), name="stf_in_buffer"),
             models.Index(

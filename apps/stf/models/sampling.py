@@ -62,6 +62,10 @@ class FastMonSample(models.Model):
             ),
         ]
         indexes = [
+            # What lists of all runs are ordered by.
+            models.Index(fields=["sequence"], name="sample_by_sequence"),
+            models.Index(fields=["announced_at"], name="sample_by_announcement"),
+            models.Index(fields=["decided_at"], name="sample_by_decision"),
             models.Index(fields=["id"], condition=Q(state="waiting"), name="sample_to_read"),
             models.Index(fields=["id"], condition=Q(slicing="waiting"), name="sample_to_cut"),
             models.Index(fields=["run"], condition=Q(slicing="skipped"), name="sample_not_cut"),
@@ -105,6 +109,10 @@ class FastMonFile(models.Model):
             ),
         ]
         indexes = [
+            # What lists of all runs are ordered by.
+            models.Index(fields=["tf_first"], name="tf_file_by_range"),
+            models.Index(fields=["created_at"], name="tf_file_by_time"),
+            models.Index(fields=["file_size_bytes"], name="tf_file_by_size"),
             models.Index(fields=["created_at"], condition=Q(status="registered"), name="tf_file_kept"),
         ]
 

@@ -20,7 +20,7 @@ RATE_WINDOW = timedelta(seconds=60)
 
 def stf_list() -> QuerySet[StfFile]:
     """All STFs with run and replicas, for lists."""
-    return StfFile.objects.select_related("run").prefetch_related("replicas")
+    return StfFile.objects.prefetch_related("run", "replicas")
 
 
 def replica_list() -> QuerySet[Replica]:
