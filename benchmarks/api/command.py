@@ -18,8 +18,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.status import Status
 from rich.table import Table
 
-from benchmarks.api import filling, lists, registering
+from benchmarks.api import fanout, filling, lists, registering
+from benchmarks.api.fanout import FanOut
 from benchmarks.api.filling import Size
+from benchmarks.api.listeners import TRANSPORTS
 from benchmarks.api.lists import Latency
 from benchmarks.api.registering import Daq, Registration
 from benchmarks.api.rows import PER_RUN
@@ -32,6 +34,8 @@ from services.base import REPOSITORY
 P95_MS = 100.0
 PER_SECOND = {(1, 1): 225.0, (8, 1): 400.0}
 IN_LISTS_PER_SECOND = 5000.0
+# From the commit of an entry until each client has it.
+FANOUT_P99_MS = 200.0
 
 SMALL = Size(first_run=200_000, runs=10, stfs_per_run=100)
 LARGE = Size(first_run=300_000, runs=1000, stfs_per_run=1000)
@@ -40,16 +44,19 @@ FIRST_RUN_OF_DAQ = 900_001
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is measured: requests of each kind and s for them at most; requests by clients and STFs in each."""
+    """How much is measured: requests of each kind and s for them at most; requests by clients and STFs in each; clients of
+    the live feed, and s for which they listen."""
 
     sizes: Sequence[Size]
     requests: int
     seconds: float
     registrations: dict[tuple[int, int], int]
+    listeners: int
+    listening_seconds: float
 
 
-NORMAL = Effort([SMALL, LARGE], 60, 3.0, {(1, 1): 1500, (8, 1): 3200, (1, 500): 20, (1, 5000): 4})
-QUICK = Effort([SMALL], 5, 1.0, {(1, 1): 100, (8, 1): 160, (1, 100): 2})
+NORMAL = Effort([SMALL, LARGE], 60, 3.0, {(1, 1): 1500, (8, 1): 3200, (1, 500): 20, (1, 5000): 4}, 200, 20.0)
+QUICK = Effort([SMALL], 5, 1.0, {(1, 1): 100, (8, 1): 160, (1, 100): 2}, 20, 3.0)
 
 
 @dataclass
@@ -64,7 +71,7 @@ class Measured:
 
 
 def main(arguments: list[str]) -> int:
-    """Measure, show the tables; the exit status is 0 when every request was answered."""
+    """Measure, show the tables; the exit status is 0 when every request was answered and no client missed an event."""
     options = _options(arguments)
     effort = QUICK if options.quick else NORMAL
     console = Console(stderr=True)
@@ -72,6 +79,7 @@ def main(arguments: list[str]) -> int:
     began = time.monotonic()
     with console.status("starting PostgreSQL and the web process") as status, running_site() as site:
         conditions = _conditions(site)
+        fanned_out = [fan_out(site, transport, effort, status) for transport in TRANSPORTS]
         measured = [
             measure(site, size, FIRST_RUN_OF_DAQ + nth, effort, status)
             for nth, size in enumerate(effort.sizes)
@@ -79,10 +87,12 @@ def main(arguments: list[str]) -> int:
     seconds = round(time.monotonic() - began, 1)
     for one in measured:
         console.print(_list_table(one), _registration_table(one))
+    console.print(_fanout_table(fanned_out))
     console.print(f"{conditions}; {seconds:g} s in all", highlight=False)
     if options.json:
-        print(json.dumps(_result(measured, conditions, seconds)))
-    return 0 if all(latency.status == 200 for one in measured for latency in one.lists) else 1
+        print(json.dumps(_result(measured, fanned_out, conditions, seconds)))
+    answered = all(latency.status == 200 for one in measured for latency in one.lists)
+    return 0 if answered and all(one.exact for one in fanned_out) else 1
 
 
 def _options(arguments: list[str]) -> argparse.Namespace:
@@ -119,6 +129,20 @@ def measure(site: Site, size: Size, run_of_daq: int, effort: Effort, status: Sta
             registering.measure(site, daq, clients=clients, stfs_per_request=stfs, requests=requests)
         )
     return measured
+
+
+def fan_out(site: Site, transport: str, effort: Effort, status: Status) -> FanOut:
+    """Have so many clients follow what is committed, by this transport."""
+    status.update(f"{effort.listeners} clients of {transport}")
+    return fanout.measure(
+        f"http://127.0.0.1:{site.web_port}",
+        web_pid=site.web_pid,
+        transport=transport,
+        clients=effort.listeners,
+        seconds=effort.listening_seconds,
+        token=site.token,
+        environment=site.environment,
+    )
 
 
 def _fill(site: Site, size: Size, status: Status) -> None:
@@ -165,7 +189,9 @@ def _conditions(site: Site) -> dict[str, Any]:
     }
 
 
-def _result(measured: Sequence[Measured], conditions: dict[str, Any], seconds: float) -> dict[str, Any]:
+def _result(
+    measured: Sequence[Measured], fanned_out: Sequence[FanOut], conditions: dict[str, Any], seconds: float
+) -> dict[str, Any]:
     """`slow` are the requests that take longer than they may."""
     return {
         "conditions": conditions,
@@ -178,8 +204,7 @@ def _result(measured: Sequence[Measured], conditions: dict[str, Any], seconds: f
             }
             for one in measured
         ],
-        # Streams and WebSockets to many clients.
-        "fanout": {},
+        "fanout": {one.transport: asdict(one) for one in fanned_out},
     }
 
 
@@ -229,5 +254,22 @@ def _registration_table(one: Measured) -> Table:
             f"{each.web_cpu_ms_per_stf:.2f}",
             str(each.queries),
             style="bold red" if each.stfs_per_second < wanted else "",
+        )
+    return table
+
+
+def _fanout_table(fanned_out: Sequence[FanOut]) -> Table:
+    table = Table(title="From the commit of an entry until the clients of the live feed have it")
+    for heading in ("Transport", "clients", "deliveries/s", "p50 ms", "p95 ms", "p99 ms", "web CPU", "exact"):
+        table.add_column(heading, justify="left" if heading == "Transport" else "right")
+    for one in fanned_out:
+        table.add_row(
+            one.transport,
+            str(one.clients),
+            f"{one.deliveries_per_s:.0f}",
+            *(f"{figure:.0f}" for figure in (one.p50_ms, one.p95_ms, one.p99_ms)),
+            f"{one.web_cpu:.2f}",
+            "yes" if one.exact else "NO",
+            style="bold red" if one.p99_ms > FANOUT_P99_MS or not one.exact else "",
         )
     return table

@@ -14,9 +14,8 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from benchmarks.api.listeners import TRANSPORTS, Listener, connected, newest_position
 from benchmarks.numbers import percentile
@@ -58,7 +57,7 @@ def measure(
     seconds: float = 20.0,
     token: str = "",
     environment: Mapping[str, str] | None = None,
-) -> dict[str, Any]:
+) -> FanOut:
     """Connect the clients, commit `rate` entries a second for `seconds`, and wait until all have come.
 
     Args:
@@ -69,7 +68,7 @@ def measure(
         environment: by which `manage.py` finds the web process's database; that of this process without.
 
     Returns:
-        The fields of `FanOut`; `exact` when each client got each event once and in order.
+        The figures; `exact` when each client got each event once and in order.
 
     Raises:
         ValueError: there is no such transport.
@@ -82,7 +81,7 @@ def measure(
     with _started(["manage.py", "relay"], variables):
         measured = _Measured(url, web_pid, transport, token, variables)
         asyncio.run(measured.run(clients, rate, total))
-    return asdict(measured.figures(rate, warm))
+    return measured.figures(rate, warm)
 
 
 class _Measured:

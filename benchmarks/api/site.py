@@ -31,9 +31,10 @@ POLL_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Site:
-    """A running site. `token` may read and write in all namespaces."""
+    """A running site. `token` may read and write in all namespaces; by `environment`, `manage.py` is of this site."""
 
     home: Path
+    environment: dict[str, str]
     database: str
     web_port: int
     web_pid: int
@@ -77,7 +78,7 @@ def running_site() -> Iterator[Site]:
             _manage(environment, "access", USER, "--role", "agent", "--namespace", "*")
             web_port = port(home, "web")
             web = stack.enter_context(_web(home, environment, web_port))
-            yield Site(home, postgres.url(), web_port, web.pid, token)
+            yield Site(home, environment, postgres.url(), web_port, web.pid, token)
 
 
 def _environment(home: Path) -> dict[str, str]:

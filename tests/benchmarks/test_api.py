@@ -9,13 +9,13 @@ from dataclasses import asdict
 import pytest
 from rich.console import Console
 
-from benchmarks.api.command import Effort, Measured, measure
+from benchmarks.api.command import Effort, Measured, fan_out, measure
 from benchmarks.api.filling import Size
 from benchmarks.api.site import Site, running_site
 
 SMALL = Size(first_run=200_000, runs=1, stfs_per_run=8)
 LARGER = Size(first_run=300_000, runs=3, stfs_per_run=40)
-EFFORT = Effort([SMALL, LARGER], 1, 10.0, {(1, 1): 3, (3, 1): 6, (1, 5): 2})
+EFFORT = Effort([SMALL, LARGER], 1, 10.0, {(1, 1): 3, (3, 1): 6, (1, 5): 2}, 3, 1.0)
 STFS = SMALL.stfs + LARGER.stfs
 # A page that is not the last one is counted.
 COUNTING = 2
@@ -29,6 +29,7 @@ def test_all_is_answered_in_a_constant_number_of_queries() -> None:
             measure(site, size, 900_000 + nth, EFFORT, status) for nth, size in enumerate(EFFORT.sizes)
         )
         check_rows(site)
+        fanned_out = [fan_out(site, transport, EFFORT, status) for transport in ("sse", "websocket")]
 
     assert [latency.what for one in (few, many) for latency in one.lists if latency.status != 200] == []
     few_queries, many_queries = by_question(few), by_question(many)
@@ -40,6 +41,7 @@ def test_all_is_answered_in_a_constant_number_of_queries() -> None:
     }
     assert grown == {}
     assert [one.stfs for one in many.registrations] == [3, 6, 10]
+    assert all(one.exact for one in fanned_out)
     check_registrations(few, many)
     json.dumps([asdict(few), asdict(many)])
 

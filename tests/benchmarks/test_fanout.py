@@ -35,9 +35,9 @@ def test_every_client_gets_every_event_once_and_in_order(web: Web, transport: st
         environment=web.environment,
     )
 
-    assert found["exact"]
-    assert found["deliveries"] == CLIENTS * found["events"]
-    assert 0 < found["p50_ms"] <= found["p99_ms"] <= found["max_ms"]
+    assert found.exact
+    assert found.deliveries == CLIENTS * found.events
+    assert 0 < found.p50_ms <= found.p99_ms <= found.max_ms
 
 
 def test_a_transport_that_there_is_not_is_refused() -> None:

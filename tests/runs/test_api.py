@@ -90,4 +90,4 @@ def test_a_filter_that_makes_no_sense_is_refused(client: Client, query: str) -> 
 
 
 def test_runs_are_not_written_over_rest(client: Client) -> None:
-    assert client.post("/api/runs/", {}).status_code in {401, 405}
+    assert client.post("/api/runs/", {}, content_type="application/json").status_code in {401, 405}

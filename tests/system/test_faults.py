@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.parametrize("testbed", list(Bus), indirect=True),
 ]
 
-STFS = 100
+STFS = 80
 VICTIMS = (
     "daqsim",
     "data",

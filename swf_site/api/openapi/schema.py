@@ -143,7 +143,7 @@ class Schema(AutoSchema):
 
     def _errors(self) -> set[HTTPStatus]:
         statuses = set(_ALWAYS)
-        if self.get_filter_backends() or "{" in self.path:
+        if self.get_filter_backends() or "{" in self.path or self._is_asked():
             statuses.add(HTTPStatus.BAD_REQUEST)
         if self.method not in SAFE_METHODS:
             statuses |= _OF_CHANGES
@@ -153,6 +153,13 @@ class Schema(AutoSchema):
             statuses.add(HTTPStatus.PRECONDITION_FAILED)
             statuses |= {HTTPStatus.PRECONDITION_REQUIRED} if guarded.guarded else set()
         return statuses
+
+    def _is_asked(self) -> bool:
+        """Whether the view has parameters of its own, which may make no sense."""
+        return any(
+            getattr(parameter, "location", OpenApiParameter.QUERY) == OpenApiParameter.QUERY
+            for parameter in self.get_override_parameters()
+        )
 
     def _get_response_for_code(
         self, serializer: Any, status_code: str, media_types: Any = None, direction: Any = "response"
