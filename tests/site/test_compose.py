@@ -55,7 +55,7 @@ def test_the_services_are_supervisors_programs(services: dict[str, Any], program
 def test_each_runs_the_same_command(services: dict[str, Any], programs: RawConfigParser) -> None:
     for name, one in own(services).items():
         # Containers have shares of the processor of their own.
-        interpreter, *words = programs[f"program:{name}"]["command"].removeprefix("nice -n 5 ").split()
+        interpreter, *words = programs[f"program:{name}"]["command"].removeprefix("nice -n 10 ").split()
         assert interpreter == '"%(here)s/.venv/bin/python"'
         listening = {"127.0.0.1": "0.0.0.0", "%(ENV_SWF_WEB_PORT)s": "8000"}
         assert one["command"] == ["python", *(listening.get(word, word) for word in words)]

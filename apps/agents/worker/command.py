@@ -76,7 +76,7 @@ def _run(words: list[str], errors: Path, timeout: float) -> int:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=stderr,
-            start_new_session=True,
+            process_group=0,
         )
     try:
         return process.wait(timeout)

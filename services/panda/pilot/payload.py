@@ -1,4 +1,4 @@
-"""Run a payload: a shell command in its own session, under limits, watched until it ends or has to."""
+"""Run a payload: a shell command in its own process group, under limits, watched until it ends or has to."""
 
 from __future__ import annotations
 
@@ -71,7 +71,8 @@ def run(command: str, place: Place, limits: Limits, beat: Callable[[], None]) ->
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=stderr,
-            start_new_session=True,
+            # No session: Linux shares the processor among sessions first, and being nice counts within one only.
+            process_group=0,
             preexec_fn=mortal(os.getpid(), lambda: _restrict(limits)),
         )
     try:
@@ -129,7 +130,7 @@ def _end(process: subprocess.Popen[bytes], place: Place) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    kill_marked(mark_of(place.whole))  # what has left the session
+    kill_marked(mark_of(place.whole))  # what has left the group
 
 
 def _judge(status: int, place: Place, limits: Limits) -> None:

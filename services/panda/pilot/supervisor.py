@@ -55,7 +55,7 @@ class Slot:
                 cwd=REPOSITORY,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
-                start_new_session=True,
+                process_group=0,
                 preexec_fn=mortal(os.getpid()),
             )
 
