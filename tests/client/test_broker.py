@@ -130,13 +130,15 @@ def test_a_broker_that_is_killed_costs_no_message(
             own.stop()
             own.start()
             publish(own, 3)
-            # The last one was in hand, and comes again.
-            came = taken(line, 2)
+            came: list[int] = []
+            while not {2, 3} <= set(came):
+                came += taken(line, 1)
     finally:
         own.stop()
     assert lost.type == "disconnected"
     assert lost.data["reason"]
-    assert came == [2, 3]
+    # The second was in hand, and comes again; that the first was not any more, the broker may not have written down yet.
+    assert set(came) <= {1, 2, 3}
 
 
 def publish(engine: Engine, *numbers: int) -> None:
