@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import threading
+import uuid
 from typing import Any
 
 import stomp
+
+PATIENCE = 20.0
 
 
 class PlainClient(stomp.ConnectionListener):  # type: ignore[misc] # stomp.py has no types
@@ -14,6 +17,8 @@ class PlainClient(stomp.ConnectionListener):  # type: ignore[misc] # stomp.py ha
 
     def __init__(self, environment: dict[str, str]) -> None:
         self._lock = threading.Lock()
+        self._received = threading.Condition()
+        self._receipts: set[str] = set()
         self._came: list[tuple[str, dict[str, Any], dict[str, str]]] = []
         self._subscriptions = 0
         self._connection = stomp.Connection(
@@ -31,6 +36,18 @@ class PlainClient(stomp.ConnectionListener):  # type: ignore[misc] # stomp.py ha
         """Send JSON, or a text as it is."""
         text = body if isinstance(body, str) else json.dumps(body)
         self._connection.send(destination, text, headers=headers)
+
+    def send_surely(self, destination: str, body: dict[str, Any], **headers: str) -> None:
+        """Send JSON, and wait until the broker has it on its disk."""
+        receipt = uuid.uuid4().hex
+        self.send(destination, body, receipt=receipt, **headers)
+        with self._received:
+            assert self._received.wait_for(lambda: receipt in self._receipts, PATIENCE), "no receipt came"
+
+    def on_receipt(self, frame: Any) -> None:
+        with self._received:
+            self._receipts.add(frame.headers["receipt-id"])
+            self._received.notify_all()
 
     def on_message(self, frame: Any) -> None:
         with self._lock:
