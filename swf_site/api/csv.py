@@ -28,8 +28,7 @@ class CSVRenderer(BaseRenderer):
         renderer_context: Mapping[str, Any] | None = None,
     ) -> bytes:
         """The answer as CSV, with a header line."""
-        response = (renderer_context or {}).get("response")
-        if response is not None and response.status_code >= 400:
+        if is_error(renderer_context):
             return JSONRenderer().render(data)
         rows = _rows(data)
         out = io.StringIO()
@@ -38,6 +37,12 @@ class CSVRenderer(BaseRenderer):
         lines.writeheader()
         lines.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
         return out.getvalue().encode()
+
+
+def is_error(renderer_context: Mapping[str, Any] | None) -> bool:
+    """Whether what is rendered is an error, which is JSON whatever was asked for."""
+    response = (renderer_context or {}).get("response")
+    return response is not None and response.status_code >= 400
 
 
 def _rows(data: Any) -> Sequence[Mapping[str, Any]]:

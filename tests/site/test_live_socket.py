@@ -13,32 +13,20 @@ from typing import Any
 
 import pytest
 import websocket
-from django.db import transaction
 
 from apps.agents.bus.relay import sequence
 from apps.agents.services import issue_token, revoke_tokens
-from apps.runs import journal
 from apps.runs.live.consumers import NO_SUCH_RUN
 from apps.runs.selectors import newest_position
 from swf_site.websocket import NOT_LOGGED_IN
 from tests.people import a_user
-from tests.web import PATIENCE, Web
+from tests.web import PATIENCE, Web, note
 
 pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]
 
 SIZE = 100
 # So that little is on its way to a client that does not read.
 SMALL = ((socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536),)
-
-
-def note(*subjects: str, size: int = 0) -> None:
-    """Commit and number entries."""
-    with transaction.atomic():
-        journal.record_many(
-            [journal.Change("note", subject=subject, payload={"reason": "x" * size}) for subject in subjects]
-        )
-    while sequence():
-        pass
 
 
 @pytest.fixture

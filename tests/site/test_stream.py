@@ -15,15 +15,13 @@ from time import monotonic, sleep
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import connection
 from swf_client import Refused, events
 
-from apps.agents.bus.relay import sequence
 from apps.agents.services import issue_token
-from apps.runs import journal
 from services.base import REPOSITORY
 from tests.people import a_user
-from tests.web import PATIENCE, Web
+from tests.web import PATIENCE, Web, note
 
 pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]
 
@@ -34,16 +32,6 @@ url, last = sys.argv[1], sys.argv[2]
 for event in events(url, msg_types=["note"], last_event_id=int(last) if last else None):
     print(event.type, event.id, event.data.get("subject", ""), flush=True)
 """
-
-
-def note(*subjects: str, size: int = 0) -> None:
-    """Commit and number entries."""
-    with transaction.atomic():
-        journal.record_many(
-            [journal.Change("note", subject=subject, payload={"reason": "x" * size}) for subject in subjects]
-        )
-    while sequence():
-        pass
 
 
 @pytest.fixture

@@ -54,12 +54,8 @@ class Digest:
         self._make = make
         self._made: OrderedDict[tuple[int, str], Frame] = OrderedDict()
         self._lock = threading.Lock()
-        self._pause = LEAST_SECONDS
-
-    @property
-    def pause(self) -> float:
-        """Seconds between two frames of the same kind at the least, as costly as the last was."""
-        return self._pause
+        # Seconds between two frames of the same kind at the least, as costly as the last was.
+        self.pause = LEAST_SECONDS
 
     def frame(self, run_number: int, query: str, position: int) -> Frame:
         """The newest frame, made anew if it lacks something up to `position` and the last is not too recent for that.
@@ -75,7 +71,7 @@ class Digest:
             content = {"type": self.name, "position": position, **self._make(run_number, query)}
             frame = Frame(json.dumps(content), position, time.monotonic())
             cpu_seconds = time.thread_time() - cpu_before
-            self._pause = max(LEAST_SECONDS, frame.at - begun, cpu_seconds / MOST_CPU_SHARE)
+            self.pause = max(LEAST_SECONDS, frame.at - begun, cpu_seconds / MOST_CPU_SHARE)
             self._made[key] = frame
             self._made.move_to_end(key)
             if len(self._made) > KEPT:

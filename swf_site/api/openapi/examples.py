@@ -45,7 +45,7 @@ _SLICE: dict[str, Any] = {
 }
 _LOG: dict[str, Any] = {
     "app_name": "stf-sender",
-    "instance_name": "farm-agent-ann-7",
+    "instance_name": "sender-farm-7",
     "timestamp": "2026-08-01T10:00:00Z",
     "level": 20,
     "levelname": "INFO",
@@ -129,7 +129,7 @@ EXAMPLES: Mapping[str, list[OpenApiExample]] = {
         _asked(
             "It lives",
             {
-                "instance_name": "farm-agent-ann-7",
+                "instance_name": "sender-farm-7",
                 "agent_type": "farm",
                 "status": "OK",
                 "operational_state": "READY",

@@ -23,6 +23,7 @@ from rest_framework.views import APIView
 
 from swf_site.security import POLICY
 
+from ..csv import is_error
 from .schema import Schema
 
 # Styles that Redoc's bundle writes into the page as it loads, before it can be told a nonce: none yet, and those of its
@@ -57,8 +58,7 @@ class YAMLRenderer(OpenApiYamlRenderer2):
         renderer_context: Mapping[str, Any] | None = None,
     ) -> bytes:
         """The document."""
-        response = (renderer_context or {}).get("response")
-        if response is not None and response.status_code >= 400:
+        if is_error(renderer_context):
             return JSONRenderer().render(data)
         rendered: bytes = super().render(data, accepted_media_type, renderer_context)
         return rendered
