@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -84,7 +85,7 @@ def test_a_lone_message_is_looked_at_once_and_asks_only_what_it_must() -> None:
         receive_batch(an_agent(lambda message: None), [unnamed()])
     sql = [query["sql"].split()[0] for query in queries]
 
-    assert [word for word in sql if word not in ("SAVEPOINT", "RELEASE")] == ["INSERT", "UPDATE"]
+    assert [word for word in sql if word not in ("SAVEPOINT", "RELEASE")] == ["INSERT"]
     assert outcomes() == [(1, "done")]
 
 
@@ -198,6 +199,8 @@ def test_a_message_that_ends_its_worker_is_parked_and_takes_no_other_with_it() -
             receive_batch(an_agent(handler), batch)
         except SystemExit:
             deaths += 1
+        # The bus knows that it has given them to a worker, whatever became of that.
+        batch = [replace(delivery, again=True) for delivery in batch]
 
     assert deaths == 5
     assert written() == ["a", "b"]
@@ -226,6 +229,8 @@ def test_whatever_comes_how_often_and_fails_each_message_has_one_effect(data: st
 
     while waiting:
         batch = data.draw(st.lists(st.sampled_from(waiting), min_size=1, max_size=8))
+        # A bus that has started again in between knows nothing of earlier deliveries.
+        batch = [replace(delivery, again=data.draw(st.booleans())) for delivery in batch]
         try:
             results = receive_batch(an_agent(handler), batch)
         except SystemExit:

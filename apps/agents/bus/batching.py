@@ -19,6 +19,7 @@ from django.db import connection
 from kombu import Message
 
 from .receive import Again, Delivery, Result
+from .redelivery import was_delivered
 from .worker import runtime
 
 log = logging.getLogger(__name__)
@@ -81,4 +82,6 @@ def _delivery(message: Message) -> Delivery:
         body = message.body
         text = body.decode(errors="backslashreplace") if isinstance(body, bytes) else str(body)
         return Delivery(text, delivery_id)
-    return Delivery(body, delivery_id, message.delivery_info.get("routing_key", ""))
+    return Delivery(
+        body, delivery_id, message.delivery_info.get("routing_key", ""), again=was_delivered(message)
+    )

@@ -1,4 +1,9 @@
-"""Messages in, effects out: parse, count, handle, finish; or park with the reason."""
+"""Messages in, effects out, once each; or parked with the reason.
+
+Messages that come for the first time are handled in one transaction, which also records that they were. If it fails, or the
+broker says that it has delivered one before, each is taken by itself: counted, handled, finished. So a message that kills
+its worker is given up after five attempts, and all others cost no count.
+"""
 
 from __future__ import annotations
 
@@ -32,12 +37,13 @@ log = logging.getLogger(__name__)
 class Delivery:
     """A message as the bus gave it: the decoded JSON, an id that is the same whenever it is delivered, and its queue.
 
-    `delivery_id` stands for the id of a message that has none.
+    `delivery_id` stands for the id of a message that has none. `again`: the bus has delivered it before.
     """
 
     body: Any
     delivery_id: UUID
     queue: str = ""
+    again: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,18 +59,18 @@ Result = Message | Again | None
 def receive_batch(agent: AgentSpec, deliveries: Sequence[Delivery]) -> list[Result]:
     """Handle messages in the order given; what became of each.
 
-    All at once if all are new and none fails: one transaction, a few statements beside those of the handlers. Otherwise
-    one by one, so that each has its own attempts and a bad one harms no other.
+    All at once if none was here before and none fails. Otherwise one by one, so that each has its own attempts and a bad one
+    harms no other.
 
     Returns:
         Per delivery: the message when its handler has run, now or before; None when it was parked or is not this
         agent's; `Again`.
     """
-    is_lone = len(deliveries) == 1  # then it is parsed by `receive`, and not before
-    messages = [None if is_lone else parsed(delivery) for delivery in deliveries]
+    messages = [parsed(delivery) for delivery in deliveries]
     own = [message for message in messages if message and type(message) in agent.handlers]
+    is_first = not any(delivery.again for delivery in deliveries)
     try:
-        done = {message.msg_id for message in own} if _handled_together(agent, own) else set()
+        done = {message.msg_id for message in own} if is_first and _handled_at_once(agent, own) else set()
     except DatabaseError as error:
         return [Again(str(error))] * len(deliveries)
     results: list[Result] = []
@@ -73,7 +79,9 @@ def receive_batch(agent: AgentSpec, deliveries: Sequence[Delivery]) -> list[Resu
             results.append(message)
             continue
         try:
-            results.append(receive(agent, delivery.body, delivery_id=delivery.delivery_id))
+            results.append(
+                receive(agent, delivery.body, delivery_id=delivery.delivery_id, again=delivery.again)
+            )
         except RetryableError as error:
             results.append(Again(str(error)))
         except DatabaseError as error:
@@ -82,12 +90,13 @@ def receive_batch(agent: AgentSpec, deliveries: Sequence[Delivery]) -> list[Resu
     return results
 
 
-def receive(agent: AgentSpec, body: Any, *, delivery_id: UUID) -> Message | None:
-    """Handle one message.
+def receive(agent: AgentSpec, body: Any, *, delivery_id: UUID, again: bool = False) -> Message | None:
+    """Handle one message, with its attempts counted.
 
     Args:
         body: the decoded JSON.
         delivery_id: stands for the id of a message that has none; the same on every delivery of it.
+        again: it was delivered before. If that was not counted, it is now.
 
     Returns:
         The message when its handler has run, now or before; None when it was parked or is not this agent's.
@@ -101,7 +110,11 @@ def receive(agent: AgentSpec, body: Any, *, delivery_id: UUID) -> Message | None
         _park(agent, body, str(error), delivery_id)
         return None
     attempt = services.begin(
-        agent.name, msg_id=message.msg_id, msg_type=message.msg_type, run_number=message.run_number
+        agent.name,
+        msg_id=message.msg_id,
+        msg_type=message.msg_type,
+        run_number=message.run_number,
+        earlier=int(again),
     )
     if attempt.finished:
         return message
@@ -117,6 +130,10 @@ def receive(agent: AgentSpec, body: Any, *, delivery_id: UUID) -> Message | None
     try:
         with transaction.atomic():
             _handle(agent, [message])
+            if type(message) in agent.passing:
+                services.forget(agent.name, message.msg_id)
+            else:
+                services.finish(agent.name, message.msg_id)
     except DomainError as error:
         _park(agent, body, str(error), message.msg_id)
         return None
@@ -142,15 +159,16 @@ def parsed(delivery: Delivery) -> Message | None:
         return None  # `receive` parks it, with the reason
 
 
-def _handled_together(agent: AgentSpec, messages: Sequence[Message]) -> bool:
-    """Whether all of these were new and have been handled, in one transaction."""
-    if len(messages) < 2 or not services.begin_fresh(agent.name, messages):
+def _handled_at_once(agent: AgentSpec, messages: Sequence[Message]) -> bool:
+    """Whether these were new and have been handled, all in one transaction."""
+    if len({message.msg_id for message in messages}) < len(messages):
         return False
     try:
         with transaction.atomic():
-            if agent.lock_first:
+            if agent.lock_first and len(messages) > 1:
                 agent.lock_first(messages)
             _handle(agent, messages)
+            services.note_handled(agent.name, [one for one in messages if type(one) not in agent.passing])
     except (OperationalError, InterfaceError):
         raise
     except Exception as error:  # noqa: BLE001 - whose fault it is shows when they are taken one by one
@@ -160,7 +178,7 @@ def _handled_together(agent: AgentSpec, messages: Sequence[Message]) -> bool:
 
 
 def _handle(agent: AgentSpec, messages: Sequence[Message]) -> None:
-    """Run the handlers, each on its message's account, and finish the messages."""
+    """Run the handlers, each on its message's account."""
     own = in_journal(message.msg_id for message in messages if not message.was_named)
     for kind, in_a_row in groupby(messages, key=type):
         alike = list(in_a_row)
@@ -171,8 +189,6 @@ def _handle(agent: AgentSpec, messages: Sequence[Message]) -> None:
         for message, cause in zip(alike, causes, strict=True):
             with journal.because_of(cause):
                 message.answer = agent.handlers[kind](message) or {}
-    services.finish(agent.name, *(one.msg_id for one in messages if type(one) not in agent.passing))
-    services.forget(agent.name, *(one.msg_id for one in messages if type(one) in agent.passing))
 
 
 def _cause(agent: AgentSpec, message: Message, *, is_own: bool) -> journal.Cause:

@@ -1,4 +1,4 @@
-"""The record of every message an agent was given: handled once, counted, or parked with its reason."""
+"""The record of every message an agent was given: handled once, or parked with its reason."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
 
-from django.db import IntegrityError, connection, transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from apps.runs import journal
-from apps.runs.inserting import insert_all
 
 from ..choices import LetterState, MessageOutcome
 from ..models import DeadLetter, InboundMessage
@@ -41,8 +40,14 @@ class Attempt:
     last_failure: str
 
 
-def begin(agent: str, *, msg_id: UUID, msg_type: str, run_number: int | None) -> Attempt:
+class AlreadyKnown(Exception):
+    """A message was given to its agent before."""
+
+
+def begin(agent: str, *, msg_id: UUID, msg_type: str, run_number: int | None, earlier: int = 0) -> Attempt:
     """Count an attempt, and commit the count before anything can go wrong.
+
+    `earlier` attempts are added to that of a message which is not known yet: they were made without being counted.
 
     The commit does not wait for the disk: the count is to outlive this process, not the machine. A later commit that
     waits has it written too.
@@ -52,34 +57,40 @@ def begin(agent: str, *, msg_id: UUID, msg_type: str, run_number: int | None) ->
         cursor.execute(
             f'INSERT INTO "{table}" AS known '  # noqa: S608 - own table name
             "(agent, msg_id, msg_type, run_number, attempts, outcome, reason, received_at) "
-            "VALUES (%s, %s, %s, %s, 1, %s, '', now()) "
+            "VALUES (%s, %s, %s, %s, %s, %s, '', now()) "
             "ON CONFLICT (agent, msg_id) DO UPDATE SET attempts = known.attempts + (known.outcome = %s)::int "
             "RETURNING attempts, outcome, reason, set_config('synchronous_commit', 'off', true)",
-            [agent, msg_id, msg_type, run_number, MessageOutcome.RECEIVED, MessageOutcome.RECEIVED],
+            [agent, msg_id, msg_type, run_number, 1 + earlier, *[MessageOutcome.RECEIVED] * 2],
         )
         attempts, outcome, reason, _ = cursor.fetchone()
     return Attempt(attempts, finished=outcome != MessageOutcome.RECEIVED, last_failure=reason)
 
 
-def begin_fresh(agent: str, messages: Sequence[Incoming]) -> bool:
-    """Count the first attempt of all these messages at once, and commit it.
+def note_handled(agent: str, messages: Sequence[Incoming]) -> None:
+    """The handlers of these messages are through, at the first attempt. Belongs into their transaction, as its last step.
 
-    Returns:
-        Whether all of them are new to this agent. Those that are not have not been counted: `begin` does that one by one.
+    Raises:
+        AlreadyKnown: one of them was given to this agent before.
     """
-    ids = {message.msg_id for message in messages}
-    rows = [
-        InboundMessage(agent=agent, msg_id=one.msg_id, msg_type=one.msg_type, run_number=one.run_number)
-        for one in messages
+    if not messages:
+        return
+    table = InboundMessage._meta.db_table
+    columns: list[list[Any]] = [
+        [message.msg_id for message in messages],
+        [message.msg_type for message in messages],
+        [message.run_number for message in messages],
     ]
-    known = set(InboundMessage.objects.filter(agent=agent, msg_id__in=ids).values_list("msg_id", flat=True))
-    if known or len(ids) < len(rows):
-        return False
-    try:
-        insert_all(rows)
-    except IntegrityError:
-        return False
-    return True
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f'INSERT INTO "{table}" (agent, msg_id, msg_type, run_number, attempts, outcome, reason, '  # noqa: S608 - own table name
+            "received_at, finished_at) "
+            "SELECT %s, msg_id, msg_type, run_number, 1, %s, '', now(), clock_timestamp() "
+            "FROM unnest(%s::uuid[], %s::text[], %s::bigint[]) AS new (msg_id, msg_type, run_number) "
+            "ON CONFLICT DO NOTHING",
+            [agent, MessageOutcome.DONE, *columns],
+        )
+        if cursor.rowcount < len(messages):
+            raise AlreadyKnown
 
 
 def note_failure(agent: str, msg_id: UUID, reason: str) -> None:
@@ -87,23 +98,19 @@ def note_failure(agent: str, msg_id: UUID, reason: str) -> None:
     InboundMessage.objects.filter(agent=agent, msg_id=msg_id).update(reason=_storable(reason))
 
 
-def finish(agent: str, *msg_ids: UUID, outcome: MessageOutcome = MessageOutcome.DONE) -> None:
-    """The handlers of these messages are through. Belongs into their transaction."""
-    if not msg_ids:
-        return
+def finish(agent: str, msg_id: UUID, *, outcome: MessageOutcome = MessageOutcome.DONE) -> None:
+    """The handler of a message whose attempts are counted is through. Belongs into its transaction."""
     table = InboundMessage._meta.db_table
     with connection.cursor() as cursor:
         cursor.execute(
-            f'UPDATE "{table}" SET outcome = %s, finished_at = %s '  # noqa: S608 - own table name
-            "WHERE agent = %s AND msg_id = ANY(%s)",
-            [outcome, timezone.now(), agent, list(msg_ids)],
+            f'UPDATE "{table}" SET outcome = %s, finished_at = %s WHERE agent = %s AND msg_id = %s',  # noqa: S608 - own table name
+            [outcome, timezone.now(), agent, msg_id],
         )
 
 
-def forget(agent: str, *msg_ids: UUID) -> None:
-    """As `finish`, of messages that may be handled twice and are too many to be kept."""
-    if msg_ids:
-        InboundMessage.objects.filter(agent=agent, msg_id__in=msg_ids).delete()
+def forget(agent: str, msg_id: UUID) -> None:
+    """As `finish`, of a message that may be handled twice and of whose kind there are too many to be kept."""
+    InboundMessage.objects.filter(agent=agent, msg_id=msg_id).delete()
 
 
 @transaction.atomic

@@ -14,6 +14,7 @@ from celery.exceptions import WorkerShutdown
 from celery.platforms import EX_OK
 from kombu import Message
 
+from ..bus.redelivery import was_delivered
 from .slices import SliceWorker
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ class Taking:
         """A message has come."""
         worker = _this_worker()
         try:
-            worker.receive(_body(message), again=_was_delivered(message))
+            worker.receive(_body(message), again=was_delivered(message))
         except Exception:
             # It would end the worker, and the next one over the same message.
             log.exception("a message could not be dealt with")
@@ -60,8 +61,3 @@ def _body(message: Message) -> Any:
     except Exception as error:  # noqa: BLE001 - a message must not end the worker, whatever its decoder raises
         return f"cannot be decoded: {error}"
     return body
-
-
-def _was_delivered(message: Message) -> bool:
-    info = message.delivery_info
-    return bool(info.get("redelivered")) or info.get("pgmq_message", {}).get("read_ct", 1) > 1
