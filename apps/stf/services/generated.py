@@ -97,7 +97,7 @@ def record_generated(run_number: int, stf: GeneratedStf) -> StfFile:
     return known
 
 
-@transaction.atomic
+@_a_transaction()
 def record_generated_many(announced: Sequence[Announcement]) -> list[StfFile]:
     """Record announced STFs, as `record_generated` does one after the other; if all are new, in a few statements.
 
@@ -112,11 +112,14 @@ def record_generated_many(announced: Sequence[Announcement]) -> list[StfFile]:
         runs = _open_runs(one.run_number for one in announced)
         if _all_new(runs, announced):
             return _create_many(runs, announced)
-    recorded = []
-    for one in announced:
-        with journal.because_of(one.cause):
-            recorded.append(record_generated(one.run_number, one.stf))
-    return recorded
+    # A savepoint if it must be: one that refuses comes after others that have written.
+    with transaction.atomic():
+        return [_record_one(one) for one in announced]
+
+
+def _record_one(announced: Announcement) -> StfFile:
+    with journal.because_of(announced.cause):
+        return record_generated(announced.run_number, announced.stf)
 
 
 def _open_runs(run_numbers: Iterable[int]) -> dict[int, Run]:
