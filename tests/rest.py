@@ -37,11 +37,9 @@ class Agent:
         )
         return answer  # type: ignore[no-any-return]
 
-    def get(self, path: str) -> Any:
+    def get(self, path: str, *, status: int = 200) -> Any:
         """What is there."""
-        answer = self.ask("GET", path)
-        assert answer.status_code == 200, answer.content
-        return answer.json()  # type: ignore[attr-defined]
+        return self._said("GET", path, None, status, {})
 
     def post(self, path: str, body: Any = None, *, status: int = 201, **headers: str) -> Any:
         """What a POST is answered, with this status."""

@@ -7,10 +7,29 @@ import json
 from typing import Any
 
 from django.db.models import QuerySet
+from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import CursorPagination, LimitOffsetPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
+
+
+def _whole(request: Request, name: str, *, at_least: int) -> int | None:
+    """The number that a parameter gives; None if it is left out or empty.
+
+    Raises:
+        ValidationError: it is none. Ignored, it would show other rows than were meant.
+    """
+    said = request.query_params.get(name, "")
+    if not said:
+        return None
+    try:
+        number = int(said)
+    except ValueError:
+        number = at_least - 1
+    if number < at_least:
+        raise ValidationError({name: [f"{said!r} is no whole number of at least {at_least}"]})
+    return number
 
 
 class ByPosition(CursorPagination):
@@ -20,6 +39,10 @@ class ByPosition(CursorPagination):
     page_size = 100
     page_size_query_param = "limit"
     max_page_size = 1000
+
+    def get_page_size(self, request: Request) -> int:
+        """How many rows are asked for."""
+        return min(_whole(request, "limit", at_least=1) or self.page_size, self.max_page_size)
 
 
 class NewestFirst(ByPosition):
@@ -38,9 +61,17 @@ class Offsets(LimitOffsetPagination):
     max_limit = 1000
     COUNTED = 10_000
 
+    def get_limit(self, request: Request) -> int:
+        """How many rows are asked for."""
+        return min(_whole(request, "limit", at_least=1) or self.default_limit, self.max_limit)
+
+    def get_offset(self, request: Request) -> int:
+        """How many rows are left out before them."""
+        return _whole(request, "offset", at_least=0) or 0
+
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         """The rows of the page."""
-        limit, offset = self.get_limit(request) or self.max_limit, self.get_offset(request)
+        limit, offset = self.get_limit(request), self.get_offset(request)
         self.request, self.limit, self.offset = request, limit, offset
         keys = list(queryset.values_list("pk", flat=True)[offset : offset + limit + 1])
         has_more = len(keys) > limit

@@ -8,7 +8,7 @@ import pytest
 
 from apps.runs.api.pagination import Offsets
 from tests.queries import count_queries
-from tests.rest import Agent
+from tests.rest import Agent, errors
 
 pytestmark = pytest.mark.django_db
 AGENTS = 7
@@ -76,3 +76,19 @@ def test_what_fits_on_a_page_is_not_counted_apart(many: Agent) -> None:
     part = count_queries(lambda: many.get("systemagents/?limit=2"))
 
     assert part == whole + 1
+
+
+@pytest.mark.parametrize("wrong", ["limit=0", "limit=-1", "limit=ten", "offset=-1", "limit=5&offset=x"])
+def test_a_wrong_page_is_refused_by_name(many: Agent, wrong: str) -> None:
+    named = wrong.rpartition("&")[2].partition("=")[0]
+
+    assert errors(many.get(f"systemagents/?{wrong}", status=400)) == {named}
+
+
+@pytest.mark.parametrize("wrong", ["limit=0", "limit=ten"])
+def test_a_wrong_page_of_a_stream_of_rows_is_refused_by_name(agent: Agent, wrong: str) -> None:
+    assert errors(agent.get(f"journal/?{wrong}", status=400)) == {"limit"}
+
+
+def test_a_page_that_is_too_long_is_cut(many: Agent) -> None:
+    assert len(many.get("systemagents/?limit=100000")["results"]) == AGENTS
