@@ -55,7 +55,7 @@ _OF_RUNS = [
             "end_time": "began + %(stfs)s * interval '0.6 s'",
         },
         "FROM generate_series(%(first_run)s, %(last_run)s) AS number "
-        "CROSS JOIN LATERAL (SELECT timestamptz '2026-01-01' + number * interval '20 min' AS began) AS times "
+        "CROSS JOIN LATERAL (SELECT timestamptz '2026-01-01' + (number - %(from_run)s) * interval '20 min' AS began) AS at "
         "JOIN runs_workflowexecution AS execution ON execution.execution_id = 'benchmark-daq-' || number",
     ),
     Rows(

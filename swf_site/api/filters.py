@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework.exceptions import ValidationError
-from rest_framework.filters import BaseFilterBackend, OrderingFilter
+from rest_framework.filters import BaseFilterBackend, OrderingFilter, SearchFilter
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
@@ -44,6 +44,14 @@ def _known(view: Any, queryset: QuerySet[Any]) -> list[str]:
     if view.paginator:
         names += [one["name"] for one in view.paginator.get_schema_operation_parameters(view)]
     return [*names, str(api_settings.URL_FORMAT_OVERRIDE)]
+
+
+class Search(SearchFilter):
+    """`?search=text`, anywhere in one of the `search_fields` of a view; of those with `^` at the beginning, in the case in
+    which it is written there. Such are names of files, of which there are millions: an index finds them so."""
+
+    search_description = "Text in the fields that the list is searched by; names of files by their beginning."
+    lookup_prefixes = SearchFilter.lookup_prefixes | {"^": "startswith"}
 
 
 class Ordering(OrderingFilter):

@@ -131,13 +131,13 @@ LOGGING = {
 
 REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "swf_site.api.errors.problem_response",
-    "DEFAULT_PAGINATION_CLASS": "swf_site.api.pagination.Pages",
+    "DEFAULT_PAGINATION_CLASS": "apps.runs.api.pagination.Offsets",
     "PAGE_SIZE": 100,
     "DEFAULT_FILTER_BACKENDS": [
         "swf_site.api.filters.OnlyKnown",
         "swf_site.api.namespaces.WithinNamespace",
         "django_filters.rest_framework.DjangoFilterBackend",
-        "rest_framework.filters.SearchFilter",
+        "swf_site.api.filters.Search",
         "swf_site.api.filters.Ordering",
     ],
     "DEFAULT_AUTHENTICATION_CLASSES": [

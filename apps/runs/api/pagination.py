@@ -52,13 +52,14 @@ class NewestFirst(ByPosition):
 
 
 class Offsets(LimitOffsetPagination):
-    """`?limit=&offset=`. `count` is exact up to `COUNTED` rows, and on the last page; beyond that it is what PostgreSQL
-    estimates, and `count_is_estimate` says so. `next` is right in any case.
+    """`?limit=&offset=`, 100 rows unless asked, 1000 at most. `count` is exact up to `COUNTED` rows, and on the last page;
+    beyond that it is what PostgreSQL estimates, and `count_is_estimate` says so. `next` is right in any case.
 
     The keys of a page are found first, and its rows by them: the rows before it are then neither read nor joined.
     """
 
-    max_limit = 1000
+    default_limit: int = 100
+    max_limit: int = 1000
     COUNTED = 10_000
 
     def get_limit(self, request: Request) -> int:
@@ -107,15 +108,11 @@ class Offsets(LimitOffsetPagination):
         return response
 
 
-class Thousand(Offsets):
-    """`?limit=&offset=`, 1000 rows unless asked: agents of the existing system look for theirs in the first page."""
+class BareList(Offsets):
+    """`?limit=&offset=`. Without them 500 rows alone, as the existing agents take them, and a header `Link` to the next ones
+    if there are more."""
 
-    default_limit = 1000
-
-
-class BareList(Thousand):
-    """As `Thousand`; without `limit` and `offset` the rows alone, as the existing agents take them, and a header `Link` to
-    the next ones if there are more."""
+    default_limit = 500
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         """The rows of the page."""

@@ -18,7 +18,6 @@ from ..services.declaring import (
     locked_execution,
     report_execution,
 )
-from .pagination import Thousand
 from .preconditions import Tagged, check_if_match, tagged
 from .requests import made, name_of, said_in
 from .workflow_serializers import (
@@ -61,7 +60,6 @@ class WorkflowExecutionViewSet(Tagged, ReadOnlyModelViewSet[WorkflowExecution]):
     queryset = execution_list()
     serializer_class = WorkflowExecutionSerializer
     filterset_class = ExecutionFilter
-    pagination_class = Thousand
     ordering_fields = ["execution_id", "start_time"]
     search_fields = ["execution_id"]
     lookup_field = "execution_id"

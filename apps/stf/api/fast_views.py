@@ -56,7 +56,7 @@ class FastMonFileViewSet(ReadOnlyModelViewSet[FastMonFile]):
     filterset_class = FastMonFileFilter
     pagination_class = BareList
     ordering_fields = ["tf_first", "created_at", "file_size_bytes"]
-    search_fields = ["tf_filename"]
+    search_fields = ["^tf_filename"]
     lookup_field = "tf_file_id"
     lookup_value_regex = UUID_PATTERN
 

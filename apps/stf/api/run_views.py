@@ -11,7 +11,6 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet, ReadOnlyModelViewSet
 
 from apps.runs import services as runs
-from apps.runs.api.pagination import Thousand
 from apps.runs.api.preconditions import Tagged, check_if_match, tagged
 from apps.runs.api.requests import made, name_of, said_in
 from apps.runs.api.serializers import RunAnnouncedSerializer, RunChangeSerializer, RunSerializer
@@ -68,7 +67,6 @@ class RunStateViewSet(Tagged, ReadOnlyModelViewSet[Run]):
     queryset = run_state_list()
     serializer_class = RunStateSerializer
     filterset_class = RunStateFilter
-    pagination_class = Thousand
     lookup_field = "run_number"
     lookup_value_regex = r"\d+"
 

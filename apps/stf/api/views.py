@@ -7,7 +7,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ReadOnlyModelViewSet
 
-from apps.runs.api.pagination import Thousand
 from apps.runs.api.requests import name_of, said_in
 
 from .. import services
@@ -25,9 +24,8 @@ class StfFileViewSet(ReadOnlyModelViewSet[StfFile]):
     queryset = with_status_parts(stf_list()).order_by("-pk")
     serializer_class = StfFileSerializer
     filterset_class = StfFilter
-    pagination_class = Thousand
     ordering_fields = ["sequence", "generated_at", "size_bytes", "stf_filename"]
-    search_fields = ["stf_filename"]
+    search_fields = ["^stf_filename"]
     lookup_field = "stf_filename"
     lookup_value_regex = r"[A-Za-z0-9._-]+"
 

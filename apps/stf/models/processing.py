@@ -198,6 +198,8 @@ class StfProcessing(models.Model):
             models.Index(
                 fields=["run", "site"], condition=~Q(state__in=["done", "failed"]), name="processing_open"
             ),
+            # Few among the many: what the status of an STF hangs on.
+            models.Index(fields=["stf"], condition=~Q(state="done"), name="processing_not_done"),
         ]
 
     def __str__(self) -> str:

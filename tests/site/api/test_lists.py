@@ -7,8 +7,11 @@ import io
 from typing import Any
 
 import pytest
+from django.db import connection
 
+from apps.stf.models import StfFile
 from swf_site.api.urls import router
+from tests.factories import a_running_run, an_stf
 from tests.rest import Agent, errors
 
 pytestmark = pytest.mark.django_db
@@ -78,6 +81,21 @@ def test_every_list_knows_its_own_parameters(agent: Agent) -> None:
 
 def test_a_list_is_searched(beats: Agent) -> None:
     assert names(beats, "search=rucio") == ["a"]
+
+
+@pytest.mark.usefixtures("exit_buffer")
+def test_names_of_files_are_searched_by_their_beginning_in_an_index(agent: Agent) -> None:
+    run = a_running_run()
+    names = [an_stf(run, sequence).stf_filename for sequence in (1, 2, 12)]
+    found = agent.get(f"stf-files/?search={names[0][:-4]}&ordering=sequence")
+
+    assert [row["stf_filename"] for row in found["results"]] == [names[0]]
+    assert agent.get(f"stf-files/?search={names[0][1:]}")["results"] == []
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+    plan = StfFile.objects.filter(stf_filename__startswith=names[0]).order_by().explain()
+    assert "Index Cond" in plan
+    assert "stf_filename_unique" in plan
 
 
 def test_a_list_comes_as_csv(beats: Agent) -> None:
