@@ -22,6 +22,7 @@ from apps.agents.api.state_serializers import (
     SystemPastSerializer,
 )
 from apps.agents.selectors import agents_told
+from apps.runs.api.requests import asked_in
 from apps.runs.choices import SETTLED
 from apps.runs.history import Moment, between, counted_by_kind, perhaps_alive
 from apps.runs.models import JournalEntry
@@ -40,7 +41,7 @@ class RunPastView(APIView):
     @extend_schema(parameters=[RunAskedSerializer], responses=RunPastSerializer)
     def get(self, request: Request, run_number: int) -> Response:
         """What was known of the run at an instant (`at`) or a `position` of the journal; now if neither is given."""
-        asked = _asked(request, RunAskedSerializer)
+        asked = asked_in(request, RunAskedSerializer)
         moment = asked.get("at") or asked.get("position") or Moment(at=timezone.now())
         run = get_run(run_number)
         past = past_of([run], moment).get(run.pk)
@@ -64,7 +65,7 @@ class SystemPastView(GenericAPIView[Any]):
     @extend_schema(parameters=[AtAskedSerializer], responses=SystemPastSerializer)
     def get(self, request: Request) -> Response:
         """The runs that were not settled at an instant (`at`, now if left out), and the agents."""
-        asked = _asked(request, AtAskedSerializer)
+        asked = asked_in(request, AtAskedSerializer)
         moment: Moment = asked.get("at") or Moment(at=timezone.now())
         runs = self.filter_queryset(_within(asked, self.get_queryset()))
         alive = perhaps_alive(runs, moment.at or timezone.now()).order_by("-run_number")
@@ -90,7 +91,7 @@ class ChangesView(GenericAPIView[Any]):
     def get(self, request: Request) -> Response:
         """What of each run differs between two instants or positions (`since`, and `until`, now if left out), and how many
         entries of which kind came in between."""
-        asked = _asked(request, ChangesAskedSerializer)
+        asked = asked_in(request, ChangesAskedSerializer)
         since, until = asked["since"], asked["until"]
         entries = self.filter_queryset(_within(asked, between(since, until)))
         counted = counted_by_kind(entries)
@@ -104,12 +105,6 @@ class ChangesView(GenericAPIView[Any]):
             "other_entries": counted.get(None, {}),
         }
         return Response(self.get_serializer(answer).data)
-
-
-def _asked(request: Request, serializer: Any) -> dict[str, Any]:
-    asked = serializer(data=request.query_params.dict())
-    asked.is_valid(raise_exception=True)
-    return dict(asked.validated_data)
 
 
 def _within(asked: dict[str, Any], rows: QuerySet[Any]) -> QuerySet[Any]:

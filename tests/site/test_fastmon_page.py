@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 from django.test import Client
+from rest_framework.serializers import ListSerializer, Serializer
 
 from apps.agents import services as agents
 from apps.agents.choices import IncidentKind
 from apps.runs.models import Run
 from apps.stf.choices import WorkerStatus
 from apps.stf.histograms import fill
+from swf_site.api.fastmon_serializers import FastmonSerializer
 from swf_site.pages.fastmon_content import as_content, gather
 from tests.factories import a_running_run
 from tests.fast import a_sampled_run, beat, claimed, cut, not_sampled, sampled, settle, some_hits
@@ -158,9 +160,33 @@ def test_rest_answers_what_the_page_shows(client: Client) -> None:
     assert client.get(f"/api/runs/{run.run_number}/fastmon/?group=ecal").json() == content(
         client, run, "?group=ecal"
     )
+    unknown = client.get(f"/api/runs/{run.run_number}/fastmon/?windw=newest")
+    assert (unknown.status_code, list(unknown.json()["errors"])) == (400, ["windw"])
     refused = client.get(f"/api/runs/{run.run_number}/fastmon/?group=muons")
     assert refused.status_code == 404
     assert "there are tracking" in refused.json()["detail"]
+
+
+def test_the_schema_has_what_rest_answers(client: Client) -> None:
+    run = a_sampled_run(1)
+    not_sampled(run, 4, skipped="older than 10 s")
+    beat("host-1")
+    cut(run)
+    answer = client.get(f"/api/runs/{run.run_number}/fastmon/").json()
+
+    assert all([answer["summary"]["last_reasons"], answer["slices"]["workers"], answer["detectors"]])
+    assert_alike(FastmonSerializer(), answer)
+
+
+def assert_alike(serializer: Any, content: Any) -> None:
+    """The fields of the serializer are those of the content, at every depth."""
+    if isinstance(serializer, ListSerializer):
+        for one in content:
+            assert_alike(serializer.child, one)
+    elif isinstance(serializer, Serializer):
+        assert content.keys() == serializer.fields.keys()
+        for name, field in serializer.fields.items():
+            assert_alike(field, content[name])
 
 
 def test_slices_are_told_with_their_backlog_and_workers(client: Client) -> None:

@@ -9,6 +9,7 @@ from django.utils import timezone
 from rest_framework import serializers
 
 from apps.runs.api.fields import ClockTime
+from apps.runs.api.requests import AskedSerializer
 from apps.runs.history import Moment, first_entry
 from apps.runs.models import JournalEntry, Namespace
 from apps.runs.selectors import newest_position
@@ -19,19 +20,7 @@ from ..selectors import AgentPast
 _POSITION = re.compile("[0-9]{1,18}")
 
 
-class _Asked(serializers.Serializer[Any]):
-    """What a query asks. A misspelled parameter must not mean its default."""
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if unknown := set(self.initial_data) - set(self.fields) - {"format"}:
-            known = ", ".join(self.fields)
-            raise serializers.ValidationError(
-                dict.fromkeys(unknown, f"is no parameter of this; there are {known}")
-            )
-        return attrs
-
-
-class RunAskedSerializer(_Asked):
+class RunAskedSerializer(AskedSerializer):
     """The instant or the position; now if neither is given."""
 
     at = serializers.CharField(required=False, help_text="An instant, ISO 8601")
@@ -49,7 +38,7 @@ class RunAskedSerializer(_Asked):
         return super().validate(attrs)
 
 
-class AtAskedSerializer(_Asked):
+class AtAskedSerializer(AskedSerializer):
     """The instant, now if it is left out; the namespace, all if it is left out."""
 
     at = serializers.CharField(required=False, help_text="An instant, ISO 8601")
@@ -59,7 +48,7 @@ class AtAskedSerializer(_Asked):
         return instant_of(text)
 
 
-class ChangesAskedSerializer(_Asked):
+class ChangesAskedSerializer(AskedSerializer):
     """Two instants or two positions; `until` is now if it is left out."""
 
     since = serializers.CharField(help_text="An instant, ISO 8601, or a position of the journal")

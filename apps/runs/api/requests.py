@@ -8,7 +8,30 @@ from drf_spectacular.utils import PolymorphicProxySerializer
 from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.serializers import Serializer
+from rest_framework.serializers import Serializer, ValidationError
+from rest_framework.settings import api_settings
+
+
+class AskedSerializer(Serializer[Any]):
+    """What a query asks. A misspelled parameter must not mean its default."""
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Refuses what is no field, and names those that there are."""
+        if unknown := set(self.initial_data) - set(self.fields) - {api_settings.URL_FORMAT_OVERRIDE}:
+            known = ", ".join(self.fields)
+            raise ValidationError(dict.fromkeys(unknown, f"is no parameter of this; there are {known}"))
+        return attrs
+
+
+def asked_in(request: Request, serializer: type[AskedSerializer]) -> dict[str, Any]:
+    """What the query asks, checked.
+
+    Raises:
+        ValidationError: parameters are unknown, missing or wrong.
+    """
+    asked = serializer(data=request.query_params.dict())
+    asked.is_valid(raise_exception=True)
+    return dict(asked.validated_data)
 
 
 def said_in(request: Request, serializer: type[Serializer[Any]]) -> dict[str, Any]:
