@@ -6,10 +6,10 @@ import gc
 import os
 from typing import Any
 
-from django.core.asgi import get_asgi_application
+import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "swf_site.settings")
-http = get_asgi_application()  # sets Django up: what follows imports models
+django.setup(set_prefix=False)  # what follows imports models
 
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from django.urls import path, re_path, reverse  # noqa: E402
@@ -17,10 +17,12 @@ from django.urls import path, re_path, reverse  # noqa: E402
 from apps.agents.stream.endpoint import MessageStream  # noqa: E402
 from apps.runs.live.feed import feed  # noqa: E402
 from apps.runs.live.routing import websocket_router  # noqa: E402
+from swf_site.handler import OneThreadHandler  # noqa: E402
 from swf_site.pages.fastmon import fastmon_digest  # noqa: E402
 from swf_site.pages.run_state import live_content  # noqa: E402
 from swf_site.websocket import Readers  # noqa: E402
 
+http = OneThreadHandler()
 # The types of `path` know views only.
 routes: list[Any] = [path("api/messages/stream/", MessageStream(feed=feed)), re_path("", http)]  # type: ignore[arg-type]
 websocket = Readers(websocket_router(feed=feed, content=live_content, digests=[fastmon_digest()]), feed=feed)

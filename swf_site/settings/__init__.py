@@ -78,12 +78,12 @@ TEMPLATES = [
 ]
 
 DATABASE_URL = env.text("DATABASE_URL")
-# Logging in costs more than most requests. Each has a thread of its own, which may wait for one of these.
+# Logging in costs more than most requests. Of these, the threads of requests have one each (swf_site.handler).
 _POOL = {"pool": {"min_size": 2, "max_size": 20, "timeout": 10, "max_idle": 60}}
 DATABASES = {
     "default": {
         **env.database(DATABASE_URL),
-        # Under ASGI a kept connection leaks with its thread: the web process has a pool. Agents keep theirs
+        # The web process keeps its connections in a pool, for whichever thread needs one. Agents keep theirs
         # (`apps.agents.bus.loop`).
         "CONN_MAX_AGE": 0,
         "CONN_HEALTH_CHECKS": True,
