@@ -13,7 +13,7 @@ from apps.agents.access import AccessRefused, NotAllowed, Reader, reader_of
 from apps.agents.watch import Watch
 from apps.runs.live.consumers import TRY_AGAIN_LATER
 from apps.runs.live.feed import Feed
-from apps.runs.live.pace import Outlet, first_of
+from apps.runs.live.serving import close, first_of
 
 # Pages give up on these two.
 NOT_LOGGED_IN = 4401
@@ -53,7 +53,7 @@ class Readers:
         application = self._from_our_pages if reader.token_id is None else self._application
         ended = await first_of(application(scope, receive, send), self._watch.refusal(reader, scope))
         if isinstance(ended, AccessRefused):
-            await Outlet(scope, send).close(_code(ended), str(ended))
+            await close(send, _code(ended), str(ended))
 
 
 def _code(refusal: AccessRefused) -> int:
@@ -64,4 +64,4 @@ async def _open_to_close(receive: Any, send: Any, code: int, reason: str) -> Non
     """Open the connection to say why it is closed: a refused handshake would tell a browser nothing."""
     await receive()
     await send({"type": "websocket.accept"})
-    await Outlet({}, send).close(code, reason)
+    await close(send, code, reason)

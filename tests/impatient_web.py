@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from apps.runs.live import pace
-from swf_site.web import CommandLine
+from swf_site import web
 
 if __name__ == "__main__":
-    pace.PATIENCE_SECONDS = 3.0
-    CommandLine.entrypoint()
+    web.PATIENCE_SECONDS = 3.0
+    web.main()

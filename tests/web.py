@@ -48,7 +48,7 @@ class Web:
         command = [sys.executable, "-m", self._module, "-b", "127.0.0.1", "-p", str(self.port)]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*command, "swf_site.asgi:application"],
+                command,
                 cwd=settings.BASE_DIR,
                 env=self.environment,
                 stdout=log,

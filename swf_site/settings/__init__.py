@@ -27,7 +27,7 @@ SECRET_KEY = env.text("SECRET_KEY", _SECRET_FILE.read_text().strip() if _SECRET_
 ALLOWED_HOSTS = env.words("SWF_ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]")
 
 INSTALLED_APPS = [
-    "daphne",
+    "daphne",  # for development: `manage.py runserver`
     "swf_site.apps.TestbedAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -120,7 +120,7 @@ LOGGING = {
         # The client logs every refused connection as an error; the data agent says it once, with the reason.
         "rucio": {"level": "CRITICAL"},
         "user": {"level": "CRITICAL"},
-        "daphne": {"level": "WARNING"},
+        "uvicorn": {"level": "WARNING"},
         # A line per call to PanDA otherwise.
         "httpx": {"level": "WARNING"},
         # Two lines per message otherwise; what became of each is in the inbox.

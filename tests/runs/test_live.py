@@ -16,7 +16,7 @@ from django.db import connection, transaction
 
 from apps.agents.bus.relay import sequence
 from apps.runs import journal
-from apps.runs.live import consumers, listen, pace
+from apps.runs.live import consumers, listen
 from apps.runs.live.feed import Feed
 from apps.runs.live.routing import websocket_router
 from apps.runs.models import JournalEntry, Run
@@ -263,42 +263,6 @@ async def test_a_ping_tells_that_the_relay_is_away(feed: Feed, monkeypatch: pyte
 
     assert frame["type"] == "ping"
     assert "the relay is" in frame["waits_for"] or "database" in frame["waits_for"]
-
-
-class Full:
-    """The pace of a connection whose client has stopped reading."""
-
-    def __init__(self) -> None:
-        self.ended = False
-
-    def is_free(self) -> bool:
-        return False
-
-    async def free(self) -> None:
-        await asyncio.get_running_loop().create_future()
-
-    def end(self) -> None:
-        self.ended = True
-
-    def abort(self) -> None:
-        raise AssertionError("the server ends a WebSocket that does not answer its close")
-
-
-async def test_a_page_that_does_not_read_is_sent_no_more_and_then_closed(
-    feed: Feed, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pace, "PATIENCE_SECONDS", 0.5)
-    cursor, full = await sync_to_async(newest_position)(), Full()
-
-    async with page(feed, f"/ws/live/?cursor={cursor}", extensions={pace.PACE: full}) as socket:
-        # For the one word which has found room nobody waits any more.
-        closing = await socket.receive_output(timeout=PATIENCE)
-        await commit("never sent")
-
-        assert (closing["type"], closing["code"]) == ("websocket.close", consumers.TOO_SLOW)
-        assert "cursor" in closing["reason"]
-        assert await socket.receive_nothing(timeout=0.3)
-    assert full.ended
 
 
 @pytest.mark.parametrize(

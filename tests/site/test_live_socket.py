@@ -112,7 +112,7 @@ def test_pages_that_do_not_read_cost_no_memory_and_are_dropped(web: Web) -> None
         written = [f"{nth}-{each}" for nth in range(batches) for each in range(SIZE)]
         for nth in range(batches):
             batch = written[nth * SIZE : (nth + 1) * SIZE]
-            # Longer than what daphne lets clients send, and itself.
+            # Longer than what clients may send.
             note(*batch, size=11_000)
             assert subjects(quick, SIZE) == batch
         grown = resident(web) - memory

@@ -20,7 +20,7 @@ from django.db import Error as DatabaseError
 from apps.runs.live.batches import Batches
 from apps.runs.live.feed import Feed
 from apps.runs.live.listen import database_away
-from apps.runs.live.pace import Outlet, Receive, Send, until_gone
+from apps.runs.live.serving import Receive, Send, until_gone
 from apps.runs.selectors import newest_position
 
 from ..access import CHALLENGE, AccessRefused, NotAllowed, NotNow, Reader, reader_of
@@ -66,14 +66,11 @@ class MessageStream:
             (b"x-content-type-options", b"nosniff"),
         ]
         await send({"type": "http.response.start", "status": HTTPStatus.OK.value, "headers": headers})
-        outlet = Outlet(scope, send)
-        line = Line(outlet, feed=self._feed, batches=self._batches, wish=wish, position=position)
+        line = Line(send, feed=self._feed, batches=self._batches, wish=wish, position=position)
         try:
             await until_gone(line.run(), receive, self._watch.refusal(reader, scope))
         finally:
             # Whatever has ended it, the client is told so and comes back.
-            if outlet.pace:
-                outlet.pace.end()
             await send({"type": "http.response.body", "body": b""})
 
     async def _admit(self, scope: dict[str, Any]) -> tuple[Reader, Wish, int]:

@@ -9,7 +9,7 @@ from django.db import Error as DatabaseError
 
 from apps.runs.live.batches import Batches
 from apps.runs.live.feed import Feed
-from apps.runs.live.pace import Outlet, TooSlow
+from apps.runs.live.serving import Send
 
 from .events import Streamed, Wish, beat, frame
 
@@ -23,14 +23,14 @@ class Line:
 
     def __init__(
         self,
-        outlet: Outlet,
+        send: Send,
         *,
         feed: Feed,
         batches: Batches[Streamed, Wish, bytes],
         wish: Wish,
         position: int,
     ) -> None:
-        self._outlet = outlet
+        self._send = send
         self._feed = feed
         self._batches = batches
         self._wish = wish
@@ -38,22 +38,18 @@ class Line:
         self._beat_at = 0.0
 
     async def run(self) -> None:
-        """Greet the client, then send until it does not read."""
+        """Greet the client, then send for ever, and wait where it reads slowly: `send` does."""
         greeting = {"client_id": str(uuid4()), "status": "connected", "position": self._position}
         hello = frame("connected", greeting, position=self._position)
         loop = asyncio.get_running_loop()
-        try:
-            with self._feed.bell() as bell:
-                await self._write(f"retry: {RETRY_MILLISECONDS}\n".encode() + hello)
-                while True:
-                    behind = await self._forward()
-                    if loop.time() >= self._beat_at:
-                        await self._beat()
-                    # Others are served too while one catches up.
-                    await (asyncio.sleep(0) if behind else bell.wait(self._beat_at))
-        except TooSlow:
-            if self._outlet.pace:
-                self._outlet.pace.abort()
+        with self._feed.bell() as bell:
+            await self._write(f"retry: {RETRY_MILLISECONDS}\n".encode() + hello)
+            while True:
+                behind = await self._forward()
+                if loop.time() >= self._beat_at:
+                    await self._beat()
+                # Others are served too while one catches up.
+                await (asyncio.sleep(0) if behind else bell.wait(self._beat_at))
 
     async def _forward(self) -> bool:
         """Send what follows, at most a batch; True when there may be more."""
@@ -75,6 +71,5 @@ class Line:
         await self._write(beat(" ".join(trouble.split()), position=self._position))
 
     async def _write(self, body: bytes) -> None:
-        """Send; raises TooSlow."""
-        await self._outlet.send({"type": "http.response.body", "body": body, "more_body": True})
+        await self._send({"type": "http.response.body", "body": body, "more_body": True})
         self._beat_at = asyncio.get_running_loop().time() + HEARTBEAT_SECONDS

@@ -16,8 +16,8 @@ from ..errors import NotFound
 from ..selectors import newest_position
 from .batches import Batches
 from .feed import Feed
-from .pace import Outlet, TooSlow
 from .payloads import LiveEvent, PingFrame, SnapshotFrame
+from .serving import Send, close
 
 PING_SECONDS = 5.0
 # About 50 kB, so much is on its way to a page that does not read.
@@ -29,7 +29,6 @@ MOST_BEHIND = 10_000
 BAD_CURSOR = 4400
 NO_SUCH_RUN = 4404
 TRY_AGAIN_LATER = 1013
-TOO_SLOW = 4408
 
 Content = Callable[[int | None], dict[str, Any]]
 
@@ -50,13 +49,13 @@ class LiveConsumer:
     behind, it is sent a snapshot first. The order is: hang up the bell, read the position, read the content, send; so what
     is committed meanwhile is sent as an event, and applying an event that the snapshot holds already must change nothing.
 
-    One task per page does all of it, one thing after the other, and waits for a page that reads slowly.
+    One task per page does all of it, one thing after the other, and waits for a page that reads slowly: `send` does.
     """
 
     def __init__(
         self,
         scope: dict[str, Any],
-        outlet: Outlet,
+        send: Send,
         *,
         feed: Feed,
         batches: Batches[LiveEvent, int | None, Any],
@@ -66,7 +65,7 @@ class LiveConsumer:
         self._feed = feed
         self._batches = batches
         self._content = content
-        self._outlet = outlet
+        self._out = send
         self._query = scope["query_string"].decode()
         self._run_number: int | None = scope["url_route"]["kwargs"].get("run_number")
         self._position = 0
@@ -75,17 +74,15 @@ class LiveConsumer:
     async def run(self) -> None:
         """Serve the page until it has to be closed; whoever runs it ends it when the page has gone."""
         try:
-            await self._outlet.send({"type": "websocket.accept"})
+            await self._out({"type": "websocket.accept"})
             await self._serve()
         except Refused as refused:
-            await self._outlet.close(refused.code, str(refused))
+            await close(self._out, refused.code, str(refused))
         except NotFound as error:
-            await self._outlet.close(NO_SUCH_RUN, str(error))
+            await close(self._out, NO_SUCH_RUN, str(error))
         except DatabaseError:
             # The page comes back with its cursor.
-            await self._outlet.close(TRY_AGAIN_LATER, "the database does not answer")
-        except TooSlow as error:
-            await self._outlet.close(TOO_SLOW, f"{error}: come back with your cursor")
+            await close(self._out, TRY_AGAIN_LATER, "the database does not answer")
 
     async def _serve(self) -> None:
         now = asyncio.get_running_loop().time
@@ -142,4 +139,4 @@ class LiveConsumer:
         self._position = position
 
     async def _send(self, text: str) -> None:
-        await self._outlet.send({"type": "websocket.send", "text": text})
+        await self._out({"type": "websocket.send", "text": text})

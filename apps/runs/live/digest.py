@@ -18,8 +18,8 @@ from channels.db import database_sync_to_async
 from .batches import Batch, Batches
 from .consumers import LiveConsumer
 from .feed import Feed
-from .pace import Outlet
 from .payloads import LiveEvent, concerns
+from .serving import Send
 
 LEAST_SECONDS = 0.5
 # Making a digest of a long run takes long. It is made less often then, so that this process spends no more of its time on
@@ -102,14 +102,14 @@ class DigestConsumer(LiveConsumer):
     def __init__(
         self,
         scope: dict[str, Any],
-        outlet: Outlet,
+        send: Send,
         *,
         feed: Feed,
         batches: Batches[LiveEvent, int | None, int],
         digest: Digest,
     ) -> None:
         """`batches` are packed by the digest."""
-        super().__init__(scope, outlet, feed=feed, batches=batches, content=lambda _: {})
+        super().__init__(scope, send, feed=feed, batches=batches, content=lambda _: {})
         self._digest = digest
         self._run: int = scope["url_route"]["kwargs"]["run_number"]
         self._news_at = 0

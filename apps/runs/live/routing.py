@@ -12,18 +12,18 @@ from .batches import Batches
 from .consumers import BATCH, Content, LiveConsumer
 from .digest import Digest, DigestConsumer
 from .feed import Feed
-from .pace import Outlet, Receive, Send, until_gone
 from .payloads import packed
+from .serving import Receive, Send, until_gone
 
-Consumer = Callable[[dict[str, Any], Outlet], LiveConsumer]
+Consumer = Callable[[dict[str, Any], Send], LiveConsumer]
 
 
 def websocket_router(*, feed: Feed, content: Content, digests: Iterable[Digest] = ()) -> URLRouter:
     """The live paths, fed by `feed`; `content` makes the content of snapshots, each digest has a path of its own."""
     batches = Batches(feed.events, packed, limit=BATCH)
 
-    def page(scope: dict[str, Any], outlet: Outlet) -> LiveConsumer:
-        return LiveConsumer(scope, outlet, feed=feed, batches=batches, content=content)
+    def page(scope: dict[str, Any], send: Send) -> LiveConsumer:
+        return LiveConsumer(scope, send, feed=feed, batches=batches, content=content)
 
     # The types of the router know its own patterns only.
     routes: list[Any] = [
@@ -38,18 +38,13 @@ def websocket_router(*, feed: Feed, content: Content, digests: Iterable[Digest] 
 
 def _of_digest(feed: Feed, digest: Digest) -> Consumer:
     batches = Batches(feed.events, digest.packed, limit=BATCH)
-    return lambda scope, outlet: DigestConsumer(scope, outlet, feed=feed, batches=batches, digest=digest)
+    return lambda scope, send: DigestConsumer(scope, send, feed=feed, batches=batches, digest=digest)
 
 
 def _served(consumer: Consumer) -> Callable[[dict[str, Any], Receive, Send], Any]:
     """The ASGI application that makes a consumer for each WebSocket."""
 
     async def application(scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        outlet = Outlet(scope, send)
-        try:
-            await until_gone(consumer(scope, outlet).run(), receive)
-        finally:
-            if outlet.pace:
-                outlet.pace.end()
+        await until_gone(consumer(scope, send).run(), receive)
 
     return application

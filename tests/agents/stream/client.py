@@ -11,30 +11,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 from apps.agents.stream.endpoint import MessageStream
-from apps.runs.live.pace import PACE
 
 PATIENCE = 10.0
-
-
-class Pace:
-    """A connection whose client reads, or does not."""
-
-    def __init__(self) -> None:
-        self.room = asyncio.Event()
-        self.room.set()
-        self.said: list[str] = []
-
-    def is_free(self) -> bool:
-        return self.room.is_set()
-
-    async def free(self) -> None:
-        await self.room.wait()
-
-    def end(self) -> None:
-        self.said.append("end")
-
-    def abort(self) -> None:
-        self.said.append("abort")
 
 
 @dataclass
@@ -46,11 +24,12 @@ class Answer:
     body: bytes = b""
     ended: bool = False
     news: asyncio.Condition = field(default_factory=asyncio.Condition)
-    pace: Pace = field(default_factory=Pace)
+    reads: asyncio.Event = field(default_factory=asyncio.Event)
     leave: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def send(self, message: dict[str, Any]) -> None:
-        """ASGI's."""
+        """ASGI's: waits while the client does not read."""
+        await self.reads.wait()
         async with self.news:
             if message["type"] == "http.response.start":
                 self.status = message["status"]
@@ -100,6 +79,7 @@ async def reading(
 ) -> AsyncIterator[Answer]:
     """An open stream, once it has begun to answer; it is left in the end, and must have ended then."""
     answer = Answer()
+    answer.reads.set()
     named = {"host": host, **(headers or {})}
     scope = {
         "type": "http",
@@ -113,7 +93,6 @@ async def reading(
         "headers": [(name.lower().encode(), value.encode()) for name, value in named.items()],
         "client": ["127.0.0.1", 5],
         "server": ["127.0.0.1", 8000],
-        "extensions": {PACE: answer.pace},
     }
     serving = asyncio.create_task(stream(scope, answer.receive, answer.send))  # type: ignore[arg-type]
     try:
@@ -121,5 +100,6 @@ async def reading(
         yield answer
     finally:
         answer.leave.set()
+        answer.reads.set()
         async with asyncio.timeout(PATIENCE):
             await serving
