@@ -14,6 +14,7 @@ from rest_framework.fields import CharField
 from rest_framework.request import Request
 
 from apps.runs.api.fields import RunNumber
+from apps.runs.api.taking import reader
 from apps.runs.choices import SETTLED
 from apps.runs.models import Namespace, Run, WorkflowExecution
 from apps.stf.models import FastMonFile, FastMonSample, StfFile
@@ -45,7 +46,7 @@ _ROWS: Mapping[type[Model], tuple[str, str]] = {
 }
 # Where the existing agents also put the execution of a run.
 _WITHIN = ("metadata", "run_conditions")
-_NUMBER, _TEXT = RunNumber(), CharField()
+_NUMBER, _TEXT = reader(RunNumber()), reader(CharField())
 
 
 def namespaces_named(request: Request) -> list[str]:
@@ -92,7 +93,8 @@ def _named_in(row: Any) -> Iterator[tuple[type[Model], str | int]]:
     if not isinstance(row, Mapping):
         return
     for name, model in _NAMING.items():
-        value = _usable(row.get(name), number=model is Run)
+        if (value := row.get(name)) is not None:
+            value = _usable(value, number=model is Run)
         if value is not None:
             yield model, value
     for name in _WITHIN:
@@ -107,7 +109,7 @@ def _usable(value: Any, *, number: bool) -> str | int | None:
     if value is None:
         return None
     try:
-        usable: str | int = (_NUMBER if number else _TEXT).run_validation(value)
+        usable: str | int = (_NUMBER if number else _TEXT)(value)
     except ValidationError:
         return None
     return usable

@@ -8,6 +8,7 @@ from rest_framework import serializers
 
 from apps.runs.api.fields import RunNumber
 from apps.runs.api.showing import RowSerializer
+from apps.runs.api.taking import SaidSerializer
 
 from ..choices import FileStatus
 from ..models import Dataset, Replica, StfFile, StfProcessing
@@ -95,7 +96,7 @@ class StfFileSerializer(RowSerializer[StfFile]):
         return said.metadata if said else {}
 
 
-class StfSaidSerializer(serializers.Serializer[Any]):
+class StfSaidSerializer(SaidSerializer):
     """An STF in the exit buffer, as the existing data agent registers it. What it does not say of the file is looked up
     there; the sequence is taken from `metadata`, or from the name of the file."""
 
