@@ -19,6 +19,7 @@ _UNCHANGED = frozenset({"tf_file_registered"})
 # Of a change with a name, the state that it leads to.
 _STATE_AFTER = {row.name: row.after for row in TRANSITIONS if row.name}
 _COMPACT_TIME = "%Y%m%d%H%M%S%f"
+_COMPACT_DIGITS = 20
 _ADLER32 = re.compile(r"ad:([0-9]{1,10})")
 _STF_NAME = re.compile(r"swf\.[0-9]+\.([0-9]+)\..*")
 
@@ -66,8 +67,15 @@ def _modernise_stf(changed: dict[str, Any]) -> None:
 def _aware(text: str) -> Any:
     """The time, on this machine's clock where it does not say whose; text that is no time stays for the schema to refuse."""
     with suppress(ValueError):
-        return datetime.strptime(text, _COMPACT_TIME).astimezone()
+        return _compact_time(text).astimezone()
     with suppress(ValueError):
         time = datetime.fromisoformat(text)
         return time if time.tzinfo else time.astimezone()
     return text
+
+
+def _compact_time(text: str) -> datetime:
+    if len(text) == _COMPACT_DIGITS and text.isascii() and text.isdigit():
+        # In a tenth of the time.
+        return datetime.fromisoformat(f"{text[:8]}T{text[8:14]}.{text[14:]}")
+    return datetime.strptime(text, _COMPACT_TIME)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from django.conf import settings
@@ -23,15 +25,21 @@ class AnnouncedFile:
     checksum: str
 
 
-def announced_file(message: StfGen) -> AnnouncedFile:
-    """The file that the message is about; its size and checksum as said, or else as they are.
+def announced_files(messages: Iterable[StfGen]) -> list[AnnouncedFile]:
+    """The files that the messages are about; their sizes and checksums as said, or else as they are.
 
     Raises:
-        DomainError: it is not in the exit buffer, or cannot be read when it has to be.
+        DomainError: one is not in the exit buffer, or cannot be read when it has to be.
     """
+    # Most lie in one directory, whose way through the links is the same for all.
+    really = cache(os.path.realpath)
+    return [_announced_file(message, really) for message in messages]
+
+
+def _announced_file(message: StfGen, really: Callable[[str], str]) -> AnnouncedFile:
     path = Path(message.file_url) if message.file_url else _found(message)
     # What is announced here is deleted one day: nobody shall make the DAQ delete a file that is not its own.
-    if not _is_within(path, settings.SWF_E0_BUFFER):
+    if not _is_within(path, settings.SWF_E0_BUFFER, really):
         raise DomainError(
             f"stf_gen: file_url {str(path)!r} is not in the exit buffer, {settings.SWF_E0_BUFFER}"
         )
@@ -43,19 +51,23 @@ def announced_file(message: StfGen) -> AnnouncedFile:
     return AnnouncedFile(str(path), size, checksum)
 
 
-def _is_within(path: Path, directory: Path) -> bool:
+def _is_within(path: Path, directory: Path, really: Callable[[str], str]) -> bool:
     """Whether it lies there really, whatever links lead to it. Said of each STF: `Path` would take thrice the time."""
-    return os.path.realpath(path).startswith(os.path.realpath(directory) + os.sep)
+    above, name = os.path.split(str(path))
+    is_plain = name not in ("", "..") and not path.is_symlink()
+    real = f"{really(above)}{os.sep}{name}" if is_plain else os.path.realpath(path)
+    return real.startswith(really(str(directory)) + os.sep)
 
 
 def _found(message: StfGen) -> Path:
     """Where producers that do not say it put their files: in a directory of the run, of its dataset, or in none."""
-    buffer: Path = settings.SWF_E0_BUFFER
-    directories = (buffer / message.run_id, buffer / f"swf.{message.run_id}.run", buffer)
+    buffer = settings.SWF_E0_BUFFER
+    directories = (f"{buffer}/{message.run_id}", f"{buffer}/swf.{message.run_id}.run", f"{buffer}")
     for directory in directories:
-        if (directory / message.filename).is_file():
-            return directory / message.filename
-    looked = ", ".join(str(directory) for directory in directories)
+        path = Path(f"{directory}/{message.filename}")
+        if path.is_file():
+            return path
+    looked = ", ".join(directories)
     raise DomainError(
         f"stf_gen: there is no file {message.filename!r} in the exit buffer (looked in {looked})"
     )

@@ -20,7 +20,7 @@ from apps.stf import services as stf_services
 from apps.stf.models import StfFile
 
 from ..bus import schemas
-from .exit_buffer import announced_file
+from .exit_buffer import AnnouncedFile, announced_files
 
 
 def run_is_imminent(message: schemas.RunImminent) -> None:
@@ -60,7 +60,7 @@ def stf_was_generated(message: schemas.StfGen) -> None:
     Raises:
         DomainError: its core state is no legal pair, it lies elsewhere or nowhere, or the run does not take it.
     """
-    stf_services.record_generated(message.run_number, _said_of_stf(message))
+    stf_services.record_generated(message.run_number, *_said_of_stfs([message]))
 
 
 def stfs_were_generated(messages: Sequence[schemas.StfGen], causes: Sequence[Cause]) -> list[StfFile]:
@@ -74,20 +74,24 @@ def stfs_were_generated(messages: Sequence[schemas.StfGen], causes: Sequence[Cau
     """
     return stf_services.record_generated_many(
         [
-            stf_services.Announcement(message.run_number, _said_of_stf(message), cause)
-            for message, cause in zip(messages, causes, strict=True)
+            stf_services.Announcement(message.run_number, stf, cause)
+            for message, stf, cause in zip(messages, _said_of_stfs(messages), causes, strict=True)
         ]
     )
 
 
-def _said_of_stf(message: schemas.StfGen) -> stf_services.GeneratedStf:
-    pair = (message.state, message.substate)
-    if not is_legal(*pair):
-        states = ", ".join(CoreState)
-        raise DomainError(
-            f"stf_gen: state and substate {pair_name(pair)} are no legal pair; states are {states}"
-        )
-    file = announced_file(message)
+def _said_of_stfs(messages: Sequence[schemas.StfGen]) -> list[stf_services.GeneratedStf]:
+    for message in messages:
+        pair = (message.state, message.substate)
+        if not is_legal(*pair):
+            states = ", ".join(CoreState)
+            raise DomainError(
+                f"stf_gen: state and substate {pair_name(pair)} are no legal pair; states are {states}"
+            )
+    return [_said_of_stf(*both) for both in zip(messages, announced_files(messages), strict=True)]
+
+
+def _said_of_stf(message: schemas.StfGen, file: AnnouncedFile) -> stf_services.GeneratedStf:
     return stf_services.GeneratedStf(
         sequence=message.sequence,
         stf_filename=message.filename,

@@ -119,6 +119,24 @@ def test_an_stf_that_is_registered_by_many_at_once_is_one(files: Path) -> None:
     assert JournalEntry.objects.filter(kind="stf_gen").count() == 1
 
 
+def test_links_may_lead_anywhere_within_the_exit_buffer_but_not_out_of_it(daq: Agent, files: Path) -> None:
+    outside = files.parent / "outside"
+    outside.mkdir()
+    (outside / "secret").write_bytes(b"not an STF")
+    (files / "inside").symlink_to(files)
+    (files / "out").symlink_to(outside)
+    (files / "secret").symlink_to(outside / "secret")
+    (outside / "back").symlink_to(files)
+    within = [f"inside/{stf(1)['stf_filename']}", f"out/back/{stf(2)['stf_filename']}"]
+    beyond = ["out/secret", "secret", "inside/secret", "inside/..", "out/back/..", "../outside/secret"]
+
+    for name in beyond:
+        said = [stf(3), stf(4, file_url=str(files / name))]
+        assert "is not in the exit buffer" in daq.post("stf-files/", said, status=409)["detail"], name
+    daq.post("stf-files/", [stf(n, file_url=str(files / name)) for n, name in enumerate(within, 1)])
+    assert StfFile.objects.count() == 2
+
+
 @pytest.mark.parametrize(
     ("changes", "status", "field"),
     [
