@@ -20,7 +20,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
-from .inserting import insert_all
+from .inserting import Made, insert_all
 from .models import JournalEntry, JournalStream, Namespace, Run
 
 # The relay listens here for "something was committed".
@@ -119,14 +119,13 @@ def record_many(changes: Sequence[Change]) -> list[JournalEntry]:
     now = timezone.now()
     causes = [change.cause or in_force for change in changes]
     streams = [_stream(change, cause) for change, cause in zip(changes, causes, strict=True)]
-    # In one order everywhere: two writers that lock the same streams must not wait for each other.
-    reserved = sorted(Counter(streams).items(), key=lambda item: (item[0][0] or 0, item[0][1]))
-    next_sequences = {stream: _reserve(*stream, count) for stream, count in reserved}
+    counts = Counter(streams)
+    left = dict(counts)
     entries = []
     for change, cause, stream in zip(changes, causes, streams, strict=True):
-        entries.append(_entry(change, cause, stream_sequence=next_sequences[stream], now=now))
-        next_sequences[stream] += 1
-    insert_all(entries)
+        left[stream] -= 1
+        entries.append(_entry(change, cause, stream_sequence=-left[stream], now=now))
+    insert_all(entries, _counted(counts))
     return entries
 
 
@@ -163,18 +162,22 @@ def _id(namespace: Namespace | None) -> int | None:
     return namespace.pk if namespace else None
 
 
-def _reserve(run_id: int | None, producer: str, count: int) -> int:
-    """Take `count` numbers of a stream and return the first. The row stays locked until the commit.
+def _counted(counts: Counter[tuple[int | None, str]]) -> Made:
+    """The `stream_sequence` of entries that have been counted back from 0, the last one of each stream.
 
-    The NOTIFY goes along: it is sent with the commit, whenever it was asked for, and costs no round trip of its own.
+    So many numbers of each stream are taken, and its row stays locked until the commit. The NOTIFY goes along: it is sent
+    with the commit, whenever it was asked for. All this costs no round trip of its own.
     """
     table = JournalStream._meta.db_table
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f'INSERT INTO "{table}" (run_id, producer, last) VALUES (%s, %s, %s) '  # noqa: S608 - own table name
-            f'ON CONFLICT (run_id, producer) DO UPDATE SET last = "{table}".last + EXCLUDED.last '
-            "RETURNING last, pg_notify(%s, '')",
-            [run_id, producer, count, CHANNEL],
-        )
-        last: int = cursor.fetchone()[0]
-    return last - count + 1
+    # In one order everywhere: two writers that lock the same streams must not wait for each other.
+    taken = sorted(counts.items(), key=lambda item: (item[0][0] or 0, item[0][1]))
+    return Made(
+        "stream_sequence",
+        "given.stream_sequence + (SELECT last FROM stream "
+        "WHERE producer = given.actor AND run_id IS NOT DISTINCT FROM given.run_id)",
+        f'stream AS (INSERT INTO "{table}" (run_id, producer, last) '  # noqa: S608 - own table name
+        f"VALUES {', '.join(['(%s::bigint, %s, %s)'] * len(taken))} "
+        f'ON CONFLICT (run_id, producer) DO UPDATE SET last = "{table}".last + EXCLUDED.last '
+        "RETURNING run_id, producer, last, pg_notify(%s, ''))",
+        [*(value for (run_id, producer), count in taken for value in (run_id, producer, count)), CHANNEL],
+    )

@@ -71,7 +71,8 @@ def plain_values(field: Any) -> Plain | None:
 
 def reader(field: Any) -> Callable[[Any], Any]:
     """The field's `run_validation`, quicker for plain values."""
-    plain, read = plain_values(field), field.run_validation
+    plain = plain_values(field)
+    read: Callable[[Any], Any] = field.run_validation
     if plain is None:
         return read
     return lambda value: value if plain(value) else read(value)
