@@ -71,19 +71,23 @@ def refusal(person: Person, right: Right, places: Iterable[str] = ()) -> str:
 
     Args:
         places: the namespaces of what is read or acted on, `NO_NAMESPACE` for what belongs to none. None are given where
-            what is read is kept to the namespace of the token by other means.
+            what is read is kept to the namespace of the token by other means. They are not asked for where they do not
+            matter.
     """
     if person.scopes is not None and (scope := scope_of(right)) not in person.scopes:
         good_for = ", ".join(sorted(person.scopes))
         return f"this token is good for {good_for}; this needs the scope {scope}"
     if right not in person.rights:
         return _no_right(person, right)
+    may_everywhere = right == Right.READ or Role.ADMIN in person.roles or EVERYWHERE in person.namespaces
+    if may_everywhere and not person.within:
+        return ""
     wanted = set(places)
     # Heartbeats and logs belong to no namespace: who works in one sends them too.
     own = {person.within, NO_NAMESPACE} if right == Right.REPORT else {person.within}
     if person.within and wanted - own:
         return f"this token is good for the namespace {person.within} only; this is of another, or of none"
-    if right == Right.READ or Role.ADMIN in person.roles or EVERYWHERE in person.namespaces:
+    if may_everywhere:
         return ""
     return _no_place(person, right, wanted - person.namespaces)
 

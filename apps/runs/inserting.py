@@ -12,7 +12,7 @@ from django.db import connection, models, transaction
 
 @dataclass(frozen=True)
 class Made:
-    """A column whose values PostgreSQL makes: by SQL, out of the row `given` and of a table expression before it (`WITH`)."""
+    """A column whose values PostgreSQL makes: by SQL, out of the row `given` and of a table expression before (`WITH`)."""
 
     column: str
     value: str

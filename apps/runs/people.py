@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, Group, User
 from django.db import connection
@@ -10,14 +12,23 @@ from django.db.models import QuerySet
 from .access import EVERYWHERE, Person, Role
 from .models import Membership, Namespace
 
-# In SQL, since every request by a user or token asks it: Django would take longer to put it than PostgreSQL to answer it.
-_ACCESS = f"""
-SELECT false, held.name FROM "{Group._meta.db_table}" AS held
-JOIN "{User.groups.through._meta.db_table}" AS given ON given.group_id = held.id WHERE given.user_id = %(user)s
-UNION ALL
-SELECT true, coalesce(place.name, %(everywhere)s) FROM "{Membership._meta.db_table}" AS member
-LEFT JOIN "{Namespace._meta.db_table}" AS place ON place.id = member.namespace_id WHERE member.user_id = %(user)s
+_KNOWN = "_access_known"
+
+
+def access_columns(user: str) -> str:
+    """SQL for the two columns that `know_access` takes, of the user whose id this SQL is. In SQL, since every request by a
+    user or token asks it: Django would take longer to put it than PostgreSQL to answer it."""
+    return f"""
+ARRAY(SELECT held.name FROM "{Group._meta.db_table}" AS held
+JOIN "{User.groups.through._meta.db_table}" AS given ON given.group_id = held.id WHERE given.user_id = {user}),
+ARRAY(SELECT coalesce(place.name, '{EVERYWHERE}') FROM "{Membership._meta.db_table}" AS member
+LEFT JOIN "{Namespace._meta.db_table}" AS place ON place.id = member.namespace_id WHERE member.user_id = {user})
 """  # noqa: S608 - own table names
+
+
+def know_access(user: User, groups: Iterable[str], namespaces: Iterable[str]) -> None:
+    """Let a user that is read for this moment know its groups and namespaces: they will not be asked for."""
+    vars(user)[_KNOWN] = _access(user, groups, namespaces)
 
 
 def person_of(
@@ -58,11 +69,17 @@ def is_admin(user: AbstractBaseUser | AnonymousUser) -> bool:
 
 
 def _access_of(user: User) -> tuple[frozenset[Role], frozenset[str]]:
-    """Roles and namespaces, in one query."""
+    """Roles and namespaces: those that came with the user, or else in one query."""
+    known: tuple[frozenset[Role], frozenset[str]] | None = vars(user).get(_KNOWN)
+    if known is not None:
+        return known
     with connection.cursor() as cursor:
-        cursor.execute(_ACCESS, {"user": user.pk, "everywhere": EVERYWHERE})
-        rows = cursor.fetchall()
-    roles = {Role(name) for is_place, name in rows if not is_place and name in Role.values}
-    if user.is_superuser:
-        roles = {Role.ADMIN}
-    return frozenset(roles), frozenset(name for is_place, name in rows if is_place)
+        cursor.execute(f"SELECT {access_columns('%(user)s')}", {"user": user.pk})
+        return _access(user, *cursor.fetchone())
+
+
+def _access(
+    user: User, groups: Iterable[str], namespaces: Iterable[str]
+) -> tuple[frozenset[Role], frozenset[str]]:
+    roles = {Role.ADMIN} if user.is_superuser else {Role(name) for name in groups if name in Role.values}
+    return frozenset(roles), frozenset(namespaces)

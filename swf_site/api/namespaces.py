@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
@@ -63,24 +64,25 @@ class WithinNamespace(BaseFilterBackend):
         return queryset.filter(**{PATHS[queryset.model]: token.namespace_id})
 
 
-def places_of(request: Request, view: Any, right: Right) -> list[str]:
-    """The namespaces of what is asked for, as `apps.runs.access` takes them.
+def places_of(request: Request, view: Any, right: Right) -> Iterator[str]:
+    """The namespaces of what is asked for, as `apps.runs.access` takes them; looked up as soon as it asks for the first.
 
     None for lists, and rows looked up in them, that `WithinNamespace` keeps to the namespace of the token; none either
     for what is not there, which the view says itself.
     """
     model = getattr(getattr(view, "queryset", None), "model", None)
     if model in PATHS and right == Right.READ:
-        return []
+        return
     if model in PATHS and getattr(view, "detail", False):
-        return _of_a_row(view, model)
-    if model in PATHS and right == Right.REPORT:
-        return _of_new_rows(request, view)
-    if getattr(view, "in_named_namespace", False):
-        return [named_by(request.data, "namespace") or settings.SWF_NAMESPACE]
-    if "run_number" in view.kwargs:
-        return namespaces_of_run(view.kwargs["run_number"])
-    return [NO_NAMESPACE]
+        yield from _of_a_row(view, model)
+    elif model in PATHS and right == Right.REPORT:
+        yield from _of_new_rows(request, view)
+    elif getattr(view, "in_named_namespace", False):
+        yield named_by(request.data, "namespace") or settings.SWF_NAMESPACE
+    elif "run_number" in view.kwargs:
+        yield from namespaces_of_run(view.kwargs["run_number"])
+    else:
+        yield NO_NAMESPACE
 
 
 def namespaces_of_run(run_number: int) -> list[str]:

@@ -21,6 +21,7 @@ from django.utils import timezone
 from apps.runs import journal
 from apps.runs.errors import DomainError, NotFound
 from apps.runs.models import Namespace
+from apps.runs.people import access_columns, know_access
 
 from ..choices import TokenScope
 from ..models import ApiToken
@@ -158,15 +159,16 @@ def _columns(model: type[Model], alias: str) -> str:
 
 
 _TOKEN = f"""
-SELECT {_columns(ApiToken, "token")}, {_columns(User, "holder")}, {_columns(Namespace, "space")}
+SELECT {_columns(ApiToken, "token")}, {_columns(User, "holder")}, {_columns(Namespace, "space")},
+{access_columns("holder.id")}
 FROM "{ApiToken._meta.db_table}" AS token JOIN "{User._meta.db_table}" AS holder ON holder.id = token.user_id
 LEFT JOIN "{Namespace._meta.db_table}" AS space ON space.id = token.namespace_id WHERE key_hash = %s
 """  # noqa: S608 - own names of tables and columns
 
 
 def _token_of(key_hash: str) -> ApiToken | None:
-    """The token with its user and namespace. In SQL, since every request by a token asks it: Django would take longer to
-    put it than PostgreSQL to answer it."""
+    """The token with its user, what that may do, and its namespace. In SQL, since every request by a token asks it: Django
+    would take longer to put it than PostgreSQL to answer it."""
     with connection.cursor() as cursor:
         cursor.execute(_TOKEN, [key_hash])
         row = cursor.fetchone()
@@ -176,6 +178,7 @@ def _token_of(key_hash: str) -> ApiToken | None:
     token, token.user = _row_of(ApiToken, values), _row_of(User, values)
     space = _row_of(Namespace, values)
     token.namespace = space if space.pk else None
+    know_access(token.user, *values)
     return token
 
 
