@@ -33,20 +33,26 @@ def insert_all(rows: Sequence[models.Model], made: Made | None = None) -> None:
         _insert(rows, made=made)
 
 
-def insert_if_new(*rows: models.Model) -> bool:
-    """Insert unsaved rows of one model, all or none, and give them their keys, unless a unique value of one is taken.
+def insert_if_new(row: models.Model) -> bool:
+    """Insert an unsaved row, and give it its key, unless one of its unique values is taken; whether it was inserted.
 
     Asking first would not do: of two that ask at the same moment, both would insert.
+    """
+    return _insert([row], on_conflict="ON CONFLICT DO NOTHING")
 
-    Returns:
-        Whether they were inserted.
+
+def insert_if_all_new(rows: Sequence[models.Model]) -> bool:
+    """As `insert_if_new`, several rows of one model: all or none, none if two have the same value.
+
+    Whether one is taken costs nothing to find out. To ask for hundreds at once may cost a look at the whole table.
     """
     if len(rows) == 1:
-        return _insert(rows, on_conflict="ON CONFLICT DO NOTHING")
+        return insert_if_new(rows[0])
     with transaction.atomic():
-        inserted = _insert(rows, on_conflict="ON CONFLICT DO NOTHING")
-        transaction.set_rollback(not inserted)
-    return inserted
+        all_new = not rows or _insert(rows, on_conflict="ON CONFLICT DO NOTHING")
+        if not all_new:
+            transaction.set_rollback(True)
+    return all_new
 
 
 def update_all(rows: Sequence[models.Model], names: Sequence[str]) -> None:

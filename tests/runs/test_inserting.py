@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from django.db import IntegrityError, transaction
 
-from apps.runs.inserting import insert_all, insert_if_new, update_all
+from apps.runs.inserting import insert_all, insert_if_all_new, insert_if_new, update_all
 from apps.runs.models import JournalEntry, Run
 from tests.factories import a_run
 
@@ -70,6 +70,23 @@ def test_a_row_whose_unique_value_is_taken_is_not_inserted() -> None:
     assert not insert_if_new(second)
     assert JournalEntry.objects.get().pk == first.pk
     assert second.pk is None
+
+
+@pytest.mark.parametrize("taken", ["elsewhere", "among them", "not at all"])
+def test_rows_are_inserted_if_all_are_new_or_not_at_all(taken: str) -> None:
+    known, *others = entries(4)
+    insert_all([known])
+    if taken == "elsewhere":
+        others[2].msg_id = known.msg_id
+    if taken == "among them":
+        others[2].msg_id = others[1].msg_id
+
+    assert insert_if_all_new(others) is (taken == "not at all")
+    assert insert_if_all_new([])
+    stored = list(JournalEntry.objects.order_by("id").values_list("pk", "subject"))
+    inserted = others if taken == "not at all" else []
+    assert stored == [(one.pk, one.subject) for one in [known, *inserted]]
+    assert inserted or {one.pk for one in others} == {None}
 
 
 def test_rows_are_updated_together_and_in_these_fields_only() -> None:

@@ -8,12 +8,11 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 
 from django.db import connection, transaction
-from django.db.models import Q
 
 from apps.runs import journal
 from apps.runs.choices import SETTLED
 from apps.runs.errors import DomainError, NotFound
-from apps.runs.inserting import insert_all, insert_if_new
+from apps.runs.inserting import insert_if_all_new, insert_if_new
 from apps.runs.models import Run
 
 from ..choices import Registration
@@ -106,15 +105,24 @@ def record_generated_many(announced: Sequence[Announcement]) -> list[StfFile]:
 
     Raises:
         NotFound, DomainError: as `record_generated`, of any of them.
-        IntegrityError: one of them was announced elsewhere at the same moment.
     """
-    if len(announced) > 1:
-        runs = _open_runs(one.run_number for one in announced)
-        if _all_new(runs, announced):
-            return _create_many(runs, announced)
+    if created := _record_new(announced):
+        return created
     # A savepoint if it must be: one that refuses comes after others that have written.
     with transaction.atomic():
         return [_record_one(one) for one in announced]
+
+
+def _record_new(announced: Sequence[Announcement]) -> list[StfFile]:
+    """The STFs if all are new; none if a sequence or name is known, or there twice: then nothing has been written."""
+    runs = _open_runs(one.run_number for one in announced)
+    created = [StfFile(run=runs[one.run_number], **vars(one.stf)) for one in announced]
+    if not insert_if_all_new(created):
+        return []
+    journal.record_many(
+        [_said(stf, one.cause) for stf, one in zip(created, announced, strict=True) if one.cause.heard]
+    )
+    return created
 
 
 def _record_one(announced: Announcement) -> StfFile:
@@ -140,29 +148,6 @@ def _open_runs(run_numbers: Iterable[int]) -> dict[int, Run]:
                 "a corrected end_run with a higher total_stf_files opens it again"
             )
     return runs
-
-
-def _all_new(runs: dict[int, Run], announced: Sequence[Announcement]) -> bool:
-    """Whether no two of them are of one sequence or name, nor any is that of an STF that is known."""
-    sequences: dict[int, set[int]] = {run_number: set() for run_number in runs}
-    for one in announced:
-        sequences[one.run_number].add(one.stf.sequence)
-    names = {one.stf.stf_filename for one in announced}
-    if not len(announced) == len(names) == sum(map(len, sequences.values())):
-        return False
-    same = Q(stf_filename__in=names)
-    for run_number, of_run in sequences.items():
-        same |= Q(run=runs[run_number], sequence__in=of_run)
-    return not StfFile.objects.filter(same).exists()
-
-
-def _create_many(runs: dict[int, Run], announced: Sequence[Announcement]) -> list[StfFile]:
-    created = [StfFile(run=runs[one.run_number], **vars(one.stf)) for one in announced]
-    insert_all(created)
-    journal.record_many(
-        [_said(stf, one.cause) for stf, one in zip(created, announced, strict=True) if one.cause.heard]
-    )
-    return created
 
 
 def _said(stf: StfFile, cause: journal.Cause | None = None) -> journal.Change:
