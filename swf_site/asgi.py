@@ -2,34 +2,9 @@
 
 from __future__ import annotations
 
-import gc
-import os
-from typing import Any
+from .application import application
 
-import django
+from apps.runs.live.feed import feed  # isort: skip # only now are there models
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "swf_site.settings")
-django.setup(set_prefix=False)  # what follows imports models
-
-from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
-from django.urls import path, re_path, reverse  # noqa: E402
-
-from apps.agents.stream.endpoint import MessageStream  # noqa: E402
-from apps.runs.live.feed import feed  # noqa: E402
-from apps.runs.live.routing import websocket_router  # noqa: E402
-from swf_site.handler import OneThreadHandler  # noqa: E402
-from swf_site.pages.fastmon import fastmon_digest  # noqa: E402
-from swf_site.pages.run_state import live_content  # noqa: E402
-from swf_site.websocket import Readers  # noqa: E402
-
-http = OneThreadHandler()
-# The types of `path` know views only.
-routes: list[Any] = [path("api/messages/stream/", MessageStream(feed=feed)), re_path("", http)]  # type: ignore[arg-type]
-websocket = Readers(websocket_router(feed=feed, content=live_content, digests=[fastmon_digest()]), feed=feed)
-# Django would load all routes with the first page or live frame that has a link, which would wait for it.
-reverse("home")
-# What is loaded by now stays. A collection looks at it for 0.07 s, during which nobody is answered.
-gc.collect()
-gc.freeze()
+__all__ = ["application"]
 feed.start()
-application = ProtocolTypeRouter({"http": URLRouter(routes), "websocket": websocket})

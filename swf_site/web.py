@@ -14,11 +14,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import importlib
+import socket
 from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from .together import together
 
 # After so long without reading, a client counts as gone. It comes back with its position.
 PATIENCE_SECONDS = 60.0
@@ -29,6 +33,7 @@ LINGER_SECONDS = 1.0
 STOP_SECONDS = 5
 # Longer than clients and proxies keep a connection that they do not use, so that none is closed as it is used again.
 KEEP_ALIVE_SECONDS = 75
+MOST_WAITING = 2048
 MOST_HEAD_BYTES = 64_000
 # What clients may send over a WebSocket; frames to them may be longer.
 MOST_FRAME_BYTES = 1_000_000
@@ -115,13 +120,23 @@ class Socket(Impatient, WebSocketsSansIOProtocol):
         self.transport.abort()
 
 
-def server(application: Any, *, host: str, port: int) -> uvicorn.Server:
+class Server(uvicorn.Server):
+    """A server that leaves what it cannot take at once to other processes at the same socket."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's own, but that many may wait to be taken."""
+        await super().startup(sockets)
+        for taken in sockets or []:
+            taken.listen(MOST_WAITING)
+
+
+def server(application: Any) -> Server:
     """The server of an ASGI application; not by its name, for Django may not be loaded within an event loop."""
-    return uvicorn.Server(
+    return Server(
         uvicorn.Config(
             application,
-            host=host,
-            port=port,
+            # So many are taken at a time.
+            backlog=1,
             loop="asyncio",
             http=Http,
             ws=Socket,
@@ -142,16 +157,43 @@ def server(application: Any, *, host: str, port: int) -> uvicorn.Server:
     )
 
 
+def listening(host: str, port: int) -> socket.socket:
+    """A socket at this address, for several processes.
+
+    Raises:
+        OSError: it is taken, or there is none.
+    """
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    # With its protocol, by which asyncio knows that packets need not wait to become full.
+    taken = socket.socket(family, kind, protocol)
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    taken.bind(address)
+    return taken
+
+
 def main() -> None:
     """Serve until a signal comes."""
     options = argparse.ArgumentParser(prog="swf_site.web", description="The web server of the testbed.")
     options.add_argument("-b", "--bind", default="127.0.0.1", help="the address to listen on")
     options.add_argument("-p", "--port", type=int, default=8000, help="the port to listen on")
     chosen = options.parse_args()
+    # Before the processes divide: what is loaded now, they share.
+    importlib.import_module("swf_site.application")
+    from django.conf import settings
+
+    if settings.SWF_WEB_PROCESSES < 1:
+        options.error(f"SWF_WEB_PROCESSES={settings.SWF_WEB_PROCESSES}: at least one must serve")
+    with contextlib.suppress(KeyboardInterrupt):
+        taken = listening(chosen.bind, chosen.port)
+        together(lambda: _serve(taken), settings.SWF_WEB_PROCESSES)
+
+
+def _serve(taken: socket.socket) -> None:
     from .asgi import application
 
-    with contextlib.suppress(KeyboardInterrupt):
-        server(application, host=chosen.bind, port=chosen.port).run()
+    server(application).run(sockets=[taken])
 
 
 if __name__ == "__main__":

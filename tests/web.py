@@ -75,6 +75,8 @@ class Web:
         return os.environ | {
             "DATABASE_URL": f"postgresql://{database['USER']}:{database['PASSWORD']}@{address}",
             "DJANGO_SETTINGS_MODULE": os.environ["DJANGO_SETTINGS_MODULE"],
+            # So that its pid is that of the process that does everything.
+            "SWF_WEB_PROCESSES": "1",
             **self._variables,
         }
 

@@ -15,8 +15,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
+from benchmarks.api.cpu import cpu_seconds
 from benchmarks.api.listeners import TRANSPORTS, Listener, connected, newest_position
 from benchmarks.numbers import percentile
 from services.base import REPOSITORY
@@ -62,7 +62,7 @@ def measure(
 
     Args:
         url: of the web process, `http://127.0.0.1:8000`.
-        web_pid: its process id.
+        web_pid: its process id; its children count as it does.
         transport: "sse" or "websocket".
         token: to read by; without, anybody must be allowed to.
         environment: by which `manage.py` finds the web process's database; that of this process without.
@@ -106,10 +106,10 @@ class _Measured:
         async with connected(
             self._transport, self._url, count=clients, token=self._token, cursor=position, patience=PATIENCE
         ) as self._listeners:
-            web, own, began = _cpu_seconds(self._web_pid), time.process_time(), time.monotonic()
+            web, own, began = cpu_seconds(self._web_pid), time.process_time(), time.monotonic()
             self._committed = await self._write(rate, total)
             lasted = time.monotonic() - began
-            self._web_cpu = (_cpu_seconds(self._web_pid) - web) / lasted
+            self._web_cpu = (cpu_seconds(self._web_pid) - web) / lasted
             self._clients_cpu = (time.process_time() - own) / lasted
             async with asyncio.timeout(PATIENCE):
                 for listener in self._listeners:
@@ -156,12 +156,6 @@ class _Measured:
 
 def _rounded(ordered: Sequence[float], share: float) -> float:
     return round(percentile(ordered, share), 1)
-
-
-def _cpu_seconds(pid: int) -> float:
-    # Its name, in parentheses, may have spaces.
-    times = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
-    return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from typing import Any
 import psycopg
 
 from benchmarks.api.client import Client
+from benchmarks.api.cpu import cpu_seconds
 from services.base import REPOSITORY
 from services.ports import port
 from services.postgres.engine import Postgres
@@ -54,9 +55,8 @@ class Site:
         return self.home / "storage" / "E0_BUFFER"
 
     def web_cpu_seconds(self) -> float:
-        """CPU time that the web process has used so far."""
-        fields = Path(f"/proc/{self.web_pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """CPU time that the web processes have used so far."""
+        return cpu_seconds(self.web_pid)
 
 
 @contextmanager

@@ -168,6 +168,8 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": ["swf_site.api.openapi.hooks.complete"],
 }
 
+# So many processes serve the web. One can do no more than one processor can, and two leave it something.
+SWF_WEB_PROCESSES = env.number("SWF_WEB_PROCESSES", min(2, os.cpu_count() or 1))
 # Whether pages, REST and streams show what there is to anybody who reaches the server, or only to those with a role.
 SWF_ANONYMOUS_READ = env.flag("SWF_ANONYMOUS_READ", default=not SWF_PRODUCTION)
 # How often one token, user or address may ask over REST; counted by each web process for itself, in its memory.

@@ -56,12 +56,12 @@ class Endless:
 @asynccontextmanager
 async def serving(application: Any) -> AsyncIterator[tuple[uvicorn.Server, int]]:
     """The running server, and its port."""
-    server = web.server(application, host="127.0.0.1", port=0)
-    task = asyncio.create_task(server.serve())
+    server, taken = web.server(application), web.listening("127.0.0.1", 0)
+    task = asyncio.create_task(server.serve([taken]))
     while not server.started:
         await asyncio.sleep(0.01)
     try:
-        yield server, server.servers[0].sockets[0].getsockname()[1]
+        yield server, taken.getsockname()[1]
     finally:
         server.should_exit = True
         async with asyncio.timeout(PATIENCE):

@@ -65,7 +65,7 @@ class Feed:
     """The shared tail of the journal. Filled by its own thread, read by the event loop."""
 
     def __init__(self) -> None:
-        self.listener = Listener(LIVE_CHANNEL, lambda _: self.catch_up())
+        self.listener = self._new_listener()
         self.events = Tail(live_event)
         self._tails: list[Tail[Any]] = [self.events]
         self._heeded: list[tuple[frozenset[str], Callable[[str], None]]] = []
@@ -77,6 +77,8 @@ class Feed:
 
     def start(self) -> None:
         """Start listening. The thread survives the database; it ends with the process or with `stop`."""
+        # Anew: a thread that was made before a process divides counts as ended after that.
+        self.listener = self._new_listener()
         self.listener.start()
 
     def stop(self) -> None:
@@ -134,6 +136,9 @@ class Feed:
             self._trouble_until = now + _TROUBLE_HOLDS_SECONDS
             self._trouble = await database_sync_to_async(self._find_trouble)()
         return self._trouble
+
+    def _new_listener(self) -> Listener:
+        return Listener(LIVE_CHANNEL, lambda _: self.catch_up())
 
     def _find_trouble(self) -> str:
         if not self.listener.is_alive():

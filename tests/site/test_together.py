@@ -1,0 +1,83 @@
+"""Several processes serve one port, and live and die together."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from time import monotonic, sleep
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+
+from tests.web import PATIENCE, Web
+
+pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]
+
+PROCESSES = 2
+
+
+@pytest.fixture
+def web(transactional_db: None, tmp_path: Path) -> Iterator[Web]:
+    process = Web(tmp_path / "web.log", SWF_WEB_PROCESSES=str(PROCESSES))
+    process.start()
+    yield process
+    process.kill()
+
+
+def children(web: Web) -> list[int]:
+    """The process ids of those that serve, and do so by now."""
+    found = Path(f"/proc/{web.pid}/task/{web.pid}/children").read_text().split()
+    return [int(pid) for pid in found]
+
+
+def lives(pid: int) -> bool:
+    """Whether the process is there, and not waiting to be taken away."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    """Wait until it holds."""
+    deadline = monotonic() + PATIENCE
+    while not condition():
+        assert monotonic() < deadline
+        sleep(0.05)
+
+
+def ready(web: Web) -> bool:
+    """Whether it has all that it needs, the news of the journal too."""
+    try:
+        return urlopen(f"{web.url}/readyz", timeout=PATIENCE).status == 200
+    except HTTPError:
+        return False
+
+
+def end_by_signal(web: Web) -> None:
+    os.kill(web.pid, signal.SIGTERM)
+
+
+def kill_the_parent(web: Web) -> None:
+    web.kill()
+
+
+def kill_a_child(web: Web) -> None:
+    os.kill(children(web)[0], signal.SIGKILL)
+
+
+@pytest.mark.parametrize("happens", [end_by_signal, kill_the_parent, kill_a_child])
+def test_whatever_ends_one_ends_all_and_they_can_begin_anew(web: Web, happens: Callable[[Web], None]) -> None:
+    before = [web.pid, *children(web)]
+    assert len(before) == 1 + PROCESSES
+
+    happens(web)
+
+    eventually(lambda: not any(lives(pid) for pid in before))
+    web.kill()
+    web.start()
+    eventually(lambda: ready(web))
