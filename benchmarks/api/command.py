@@ -19,6 +19,7 @@ from rich.status import Status
 from rich.table import Table
 
 from benchmarks.api import fanout, filling, lists, registering
+from benchmarks.api.cpu import web_processes
 from benchmarks.api.fanout import FanOut
 from benchmarks.api.filling import Size
 from benchmarks.api.listeners import TRANSPORTS
@@ -55,7 +56,9 @@ class Effort:
     listening_seconds: float
 
 
-NORMAL = Effort([SMALL, LARGE], 60, 3.0, {(1, 1): 1500, (8, 1): 3200, (1, 500): 20, (1, 5000): 4}, 200, 20.0)
+NORMAL = Effort(
+    [SMALL, LARGE], 60, 3.0, {(1, 1): 1500, (8, 1): 3200, (1, 500): 20, (4, 500): 40, (1, 5000): 4}, 200, 20.0
+)
 QUICK = Effort([SMALL], 5, 1.0, {(1, 1): 100, (8, 1): 160, (1, 100): 2}, 20, 3.0)
 
 
@@ -185,7 +188,7 @@ def _conditions(site: Site) -> dict[str, Any]:
         "machine": platform.machine(),
         "python": platform.python_version(),
         "postgresql": version[0].split()[0] if version else "",
-        "web_processes": 1,
+        "web_processes": web_processes(site.web_pid),
     }
 
 
