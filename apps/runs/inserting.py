@@ -12,10 +12,12 @@ from django.db import connection, models, transaction
 
 @dataclass(frozen=True)
 class Made:
-    """A column whose values PostgreSQL makes: by SQL, out of the row `given` and of a table expression before (`WITH`)."""
+    """A column whose values PostgreSQL makes: by the SQL `value`, out of the row `given` and of the table `name`, which is
+    what the statement `out_of` returns. All of that comes before the first row: keys are drawn under the locks it takes."""
 
     column: str
     value: str
+    name: str
     out_of: str
     parameters: Sequence[Any] = ()
 
@@ -82,16 +84,17 @@ def _insert(rows: Sequence[models.Model], *, on_conflict: str = "", made: Made |
     values = [{column: getattr(row, attname) for column, attname in fields} for row in rows]
     columns = ", ".join(f'"{column}"' for column, _ in fields)
     chosen, returned, parameters = columns, f'"{meta.pk.column}"', [json.dumps(values, default=str)]
-    before = ""
+    before = condition = ""
     if made is not None:
-        before, parameters = f"WITH {made.out_of} ", [*made.parameters, *parameters]
+        before, parameters = f"WITH {made.name} AS ({made.out_of}) ", [*made.parameters, *parameters]
         chosen = ", ".join(made.value if column == made.column else f'"{column}"' for column, _ in fields)
+        condition = f"WHERE (SELECT count(*) FROM {made.name}) > 0"  # noqa: S608 - own name
         returned = f'{returned}, "{made.column}"'
     with connection.cursor() as cursor:
         cursor.execute(
             f'{before}INSERT INTO "{meta.db_table}" ({columns}) '  # noqa: S608 - own names of table and columns
-            f'SELECT {chosen} FROM json_populate_recordset(NULL::"{meta.db_table}", %s) AS given {on_conflict} '
-            f"RETURNING {returned}",
+            f'SELECT {chosen} FROM json_populate_recordset(NULL::"{meta.db_table}", %s) AS given '
+            f"{condition} {on_conflict} RETURNING {returned}",
             parameters,
         )
         inserted = cursor.fetchall()

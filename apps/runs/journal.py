@@ -175,9 +175,10 @@ def _counted(counts: Counter[tuple[int | None, str]]) -> Made:
         "stream_sequence",
         "given.stream_sequence + (SELECT last FROM stream "
         "WHERE producer = given.actor AND run_id IS NOT DISTINCT FROM given.run_id)",
-        f'stream AS (INSERT INTO "{table}" (run_id, producer, last) '  # noqa: S608 - own table name
+        "stream",
+        f'INSERT INTO "{table}" (run_id, producer, last) '  # noqa: S608 - own table name
         f"VALUES {', '.join(['(%s::bigint, %s, %s)'] * len(taken))} "
         f'ON CONFLICT (run_id, producer) DO UPDATE SET last = "{table}".last + EXCLUDED.last '
-        "RETURNING run_id, producer, last, pg_notify(%s, ''))",
+        "RETURNING run_id, producer, last, pg_notify(%s, '')",
         [*(value for (run_id, producer), count in taken for value in (run_id, producer, count)), CHANNEL],
     )

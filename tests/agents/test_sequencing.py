@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 from django.db import connection, transaction
@@ -13,6 +13,7 @@ from apps.agents.bus.relay import BATCH, sequence
 from apps.runs import journal
 from apps.runs.models import JournalEntry
 from apps.runs.selectors import entries_after, newest_position, unsequenced_since
+from tests.agents.worker.process import wait_until
 from tests.machines import explore
 from tests.parallel import in_parallel
 
@@ -40,6 +41,10 @@ class Writer:
 
     def write(self) -> None:
         self.written.append(self._in_thread(self._record))
+
+    def write_soon(self) -> Future[int]:
+        """Begin to write; the id, once it is written."""
+        return self._thread.submit(self._record)
 
     def end(self, *, commit: bool) -> list[int]:
         """End the transaction; the ids that it made visible."""
@@ -145,6 +150,33 @@ def test_an_entry_that_commits_late_comes_after_those_that_were_seen() -> None:
 
     assert late < early
     assert [entry.pk for entry in entries_after(0, limit=9)] == [early, late]
+
+
+def test_a_stream_has_its_order_though_a_writer_waits_for_another() -> None:
+    first, second = Writer(1), Writer(1)
+    first.begin()
+    first.write()
+    second.begin()
+    waiting = second.write_soon()
+    wait_until(_somebody_waits_for_a_lock, what="the second waits for the first")
+    first.write()
+    first.end(commit=True)
+    waiting.result(20)
+    second.end(commit=True)
+    sequence()
+    first.close()
+    second.close()
+
+    entries = JournalEntry.objects.filter(actor="writer-1").order_by("position")
+    assert [entry.stream_sequence for entry in entries] == [1, 2, 3]
+
+
+def _somebody_waits_for_a_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        return bool(cursor.fetchone()[0])
 
 
 def test_two_relays_and_four_writers_at_once() -> None:
