@@ -109,10 +109,10 @@ class Offsets(LimitOffsetPagination):
 
 
 class BareList(Offsets):
-    """`?limit=&offset=`. Without them 500 rows alone, as the existing agents take them, and a header `Link` to the next ones
+    """`?limit=&offset=`. Without them 250 rows alone, as the existing agents take them, and a header `Link` to the next ones
     if there are more."""
 
-    default_limit = 500
+    default_limit = 250
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         """The rows of the page."""

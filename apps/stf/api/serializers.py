@@ -52,8 +52,8 @@ class StfFileSerializer(RowSerializer[StfFile]):
     created_at = serializers.DateTimeField(source="generated_at")
     status = serializers.SerializerMethodField()
     metadata = serializers.SerializerMethodField()
-    replicas = CopySerializer(many=True)
-    processings = PlaceSerializer(many=True)
+    replicas = CopySerializer(many=True, source="copies")
+    processings = PlaceSerializer(many=True, source="site_processings")
 
     class Meta:
         model = StfFile

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import models
 from django.db.models import F, Q
@@ -11,6 +11,9 @@ from django.utils import timezone
 from apps.runs.models import Run, legal_pair
 
 from ..choices import BufferState, FileStatus, Registration, ReplicaState
+
+if TYPE_CHECKING:
+    from .processing import StfProcessing
 
 
 class StfFile(models.Model):
@@ -43,6 +46,10 @@ class StfFile(models.Model):
     withdrawn_at = models.DateTimeField(
         null=True, blank=True, help_text="When Rucio was told that the exit buffer's copy is gone"
     )
+
+    # Its replicas and processings, where `selectors.file_status` has fetched them for a list.
+    copies: list[Replica]
+    site_processings: list[StfProcessing]
 
     class Meta:
         ordering = ["run", "sequence"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
 
 from ..choices import FileStatus, ProcessingState, Registration
 from ..models import StfFile, StfProcessing
@@ -11,20 +11,27 @@ _BUSY = frozenset({ProcessingState.QUEUED, ProcessingState.RUNNING})
 
 
 def with_status_parts(stfs: QuerySet[StfFile]) -> QuerySet[StfFile]:
-    """The STFs with what `file_status` looks at."""
-    return stfs.select_related("remark").prefetch_related("processings")
+    """The STFs with what `file_status` looks at: the remark, and `site_processings`, their processings."""
+    processings = Prefetch("processings", to_attr="site_processings")
+    return stfs.select_related("remark").prefetch_related(processings)  # type: ignore[no-redef] # by the model
+
+
+def with_copies(stfs: QuerySet[StfFile]) -> QuerySet[StfFile]:
+    """The STFs with `copies`, their replicas. A list: `replicas` would make a manager of each STF, which costs more than
+    the rows themselves."""
+    return stfs.prefetch_related(Prefetch("replicas", to_attr="copies"))  # type: ignore[no-redef] # by the model
 
 
 def without_copies(stf: StfFile) -> None:
     """Let an STF that has just been recorded know that it has no replicas and no processing yet: nothing is asked for."""
-    vars(stf)["_prefetched_objects_cache"] = {"replicas": [], "processings": []}
+    stf.copies, stf.site_processings = [], []
 
 
 def file_status(stf: StfFile) -> FileStatus:
     """The status: of the processing here, or if there is none what another system said. No query, `with_status_parts`."""
     if stf.registration == Registration.FAILED:
         return FileStatus.FAILED
-    states = {processing.state for processing in stf.processings.all()}
+    states = {processing.state for processing in stf.site_processings}
     if not states:
         said = getattr(stf, "remark", None)
         return FileStatus(said.status) if said and said.status else FileStatus.REGISTERED

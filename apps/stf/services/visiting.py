@@ -86,7 +86,7 @@ def _changed(stf: StfFile, status: FileStatus | None, metadata: dict[str, Any] |
 
 
 def _check_move(stf: StfFile, now: FileStatus, after: FileStatus) -> None:
-    if stf.processings.all():
+    if stf.site_processings:
         raise FieldRefused(
             "status",
             f"this testbed processes {stf} itself, and it is {now.value}: nobody else can say {after.value}",
