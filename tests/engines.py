@@ -36,8 +36,9 @@ os.environ["SWF_HOME"] = tempfile.mkdtemp(prefix="swf-test-")
 atexit.register(shutil.rmtree, os.environ["SWF_HOME"], ignore_errors=True)
 os.environ["SECRET_KEY"] = "for tests only"
 if _worker := os.environ.get("PYTEST_XDIST_WORKER"):
-    # A number is free until its engine starts, which may be much later: no two processes choose among the same.
-    ports.CANDIDATES = ports.CANDIDATES[int(_worker.removeprefix("gw")) :: 16]
+    # A number is free until its engine starts, which may be much later: no two processes choose among the same, nor do the
+    # testbeds that tests start.
+    ports.CANDIDATES = range(10_000 + int(_worker.removeprefix("gw")), ports.CANDIDATES.start, 16)
 # The numbers that the world expects belong to a testbed in use, and to one session of tests at a time.
 for _name in ("activemq", "activemq-stomp", "rabbitmq"):
     port(default_home(), _name)

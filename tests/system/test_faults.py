@@ -56,7 +56,7 @@ PROGRESS = {
 # Entries of the fast path, which may be several of one subject; `fast_path.py` looks at what came of them.
 FAST_PATH = "^(slice|sample|tf_file|worker|dispatching|run_imminent_worker|stop_transformer)"
 HANDED_ON_SECONDS = 20
-RESTART_SECONDS = 30
+RESTART_SECONDS = 60
 
 
 def _number(testbed: Testbed, query: str) -> int:
