@@ -291,6 +291,8 @@ def _on_a_terminal(*arguments: str) -> Iterator[_Terminal]:
         stdin=slave,
         stdout=slave,
         stderr=slave,
+        # What a shell has put into the background ignores Ctrl-C, and so would this, in tests that run there.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     os.close(slave)
     try:
