@@ -239,7 +239,7 @@ def test_killed_at_every_single_statement_the_run_is_the_same(transactional_db: 
                 break
             kills += 1
 
-    assert kills > 60
+    assert kills > 70
     check_ended(run, stfs=6)
     assert kinds(run) == kinds(undisturbed)
 

@@ -14,18 +14,17 @@ from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
 from apps.runs.api.preconditions import tagged
-from apps.runs.api.requests import name_of, said_in
+from apps.runs.api.requests import ExactSerializer, name_of, said_in
 from apps.runs.api.serializers import RunSerializer
 from apps.runs.errors import FieldRefused
 from apps.runs.models import Run
 from apps.runs.selectors import get_run
 from apps.runs.workflow import WorkflowError, load_workflow
-from apps.stf.api.processing_serializers import Wish
 
 from ..daqsim.request import request_run, workflow_file
 
 
-class StartWishSerializer(Wish):
+class StartWishSerializer(ExactSerializer):
     """A run that shall be taken."""
 
     workflow = serializers.CharField(max_length=100, help_text="The name of a file in workflows/")

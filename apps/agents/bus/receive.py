@@ -161,7 +161,7 @@ def parsed(delivery: Delivery) -> Message | None:
 
 def _handled_at_once(agent: AgentSpec, messages: Sequence[Message]) -> bool:
     """Whether these were new and have been handled, all in one transaction."""
-    if len({message.msg_id for message in messages}) < len(messages):
+    if not messages or len({message.msg_id for message in messages}) < len(messages):
         return False
     try:
         with transaction.atomic():

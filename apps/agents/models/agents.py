@@ -43,8 +43,8 @@ class SystemAgent(models.Model):
 
 
 class InboundMessage(models.Model):
-    """One message in the hands of one agent. Attempts are counted before the handler runs, so that a message which kills
-    its worker is counted too."""
+    """One message that an agent was given. It is written as done by the transaction that handles it; of one that fails, or
+    was delivered before, each attempt is counted before the handler runs, so that one which kills its worker is counted."""
 
     agent = models.CharField(max_length=50)
     msg_id = models.UUIDField()

@@ -12,15 +12,25 @@ from rest_framework.serializers import Serializer, ValidationError
 from rest_framework.settings import api_settings
 
 
-class AskedSerializer(Serializer[Any]):
-    """What a query asks. A misspelled parameter must not mean its default."""
+class ExactSerializer(Serializer[Any]):
+    """What is said and nothing else. A misspelled name must not mean its default."""
+
+    kind = "field"
+    also: frozenset[str] = frozenset()
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Refuses what is no field, and names those that there are."""
-        if unknown := set(self.initial_data) - set(self.fields) - {api_settings.URL_FORMAT_OVERRIDE}:
+        if unknown := set(self.initial_data) - set(self.fields) - self.also:
             known = ", ".join(self.fields)
-            raise ValidationError(dict.fromkeys(unknown, f"is no parameter of this; there are {known}"))
+            raise ValidationError(dict.fromkeys(unknown, f"is no {self.kind}; there are {known}"))
         return attrs
+
+
+class AskedSerializer(ExactSerializer):
+    """What a query asks."""
+
+    kind = "parameter"
+    also = frozenset({str(api_settings.URL_FORMAT_OVERRIDE)})
 
 
 def asked_in(request: Request, serializer: type[AskedSerializer]) -> dict[str, Any]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rest_framework import serializers
 
+from apps.runs.api.requests import ExactSerializer
 from apps.runs.api.showing import RowSerializer
 
 from ..choices import Policy
@@ -165,17 +164,7 @@ class ProcessingJobSerializer(RowSerializer[ProcessingJob]):
         ]
 
 
-class Wish(serializers.Serializer[Any]):
-    """What an action is told. A misspelled field must not mean its default."""
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if unknown := set(self.initial_data) - set(self.fields):
-            known = ", ".join(self.fields)
-            raise serializers.ValidationError(dict.fromkeys(unknown, f"is no field; there are {known}"))
-        return attrs
-
-
-class ReasonSerializer(Wish):
+class ReasonSerializer(ExactSerializer):
     """Why; everybody is shown it."""
 
     reason = serializers.CharField()
@@ -187,13 +176,13 @@ class BrakeWishSerializer(ReasonSerializer):
     cancel = serializers.BooleanField(default=False)
 
 
-class CommandWishSerializer(Wish):
+class CommandWishSerializer(ExactSerializer):
     """Why, if it is to be told."""
 
     reason = serializers.CharField(default="", allow_blank=True)
 
 
-class PolicyWishSerializer(Wish):
+class PolicyWishSerializer(ExactSerializer):
     """Another policy, with the sites it names (left out: as they are) and the rules of the policy explicit."""
 
     policy = serializers.ChoiceField(choices=Policy.choices)
