@@ -11,12 +11,13 @@ from time import monotonic, sleep
 from urllib.error import URLError
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 
 from apps.agents.bus.relay import sequence
 from apps.runs import journal
 from services.base import default_home
 from services.ports import port
+from tests import database
 
 PATIENCE = 60.0
 
@@ -70,10 +71,8 @@ class Web:
     @property
     def environment(self) -> dict[str, str]:
         """By which a process finds the test database."""
-        database = connection.settings_dict
-        address = f"{database['HOST']}:{database['PORT']}/{database['NAME']}"
         return os.environ | {
-            "DATABASE_URL": f"postgresql://{database['USER']}:{database['PASSWORD']}@{address}",
+            "DATABASE_URL": database.address(),
             "DJANGO_SETTINGS_MODULE": os.environ["DJANGO_SETTINGS_MODULE"],
             # So that its pid is that of the process that does everything.
             "SWF_WEB_PROCESSES": "1",

@@ -180,7 +180,7 @@ def _flood(daq: Daq, database: psycopg.Connection[Any], run_number: int, count: 
 
 
 def _calm(daq: Daq, database: psycopg.Connection[Any], run_number: int, count: int) -> list[float]:
-    """Seconds from sending to the moment at which another session has been told and has read it, ordered."""
+    """Seconds from sending to the moment at which another session is told that it is committed, ordered."""
     run = _begin(daq, database, run_number)
     sent: dict[int, float] = {}
     handled: dict[int, float] = {}
@@ -201,9 +201,11 @@ def _calm(daq: Daq, database: psycopg.Connection[Any], run_number: int, count: i
 def _look(database: psycopg.Connection[Any], run: int, handled: dict[int, float], *, until: float) -> None:
     while (left := until - time.monotonic()) > 0:
         if list(database.notifies(timeout=left, stop_after=1)):
+            told = time.monotonic()
             rows = database.execute(_NEWER, [run, max(handled, default=0)]).fetchall()
-            now = time.monotonic()
-            handled.update({sequence: now for (sequence,) in rows})
+            # Further ones may have been committed while we asked.
+            moments = [told] + [time.monotonic()] * len(rows)
+            handled.update({sequence: moment for (sequence,), moment in zip(rows, moments, strict=False)})
 
 
 def _not_after(deadline: float, complaint: str) -> None:

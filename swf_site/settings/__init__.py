@@ -90,7 +90,12 @@ DATABASES = {
         "OPTIONS": {
             "connect_timeout": 5,
             "application_name": os.environ.get("SWF_PROCESS", "swf"),
-            "options": "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s",
+            "options": "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s "
+            "-c plan_cache_mode=force_custom_plan",
+            # What is asked again and again is parsed once per connection, which takes a tenth off a lone message. It is
+            # planned anew for its values each time: a plan made for the largest run would be the wrong one for all others.
+            "server_side_binding": True,
+            "prepare_threshold": 2,
             **(_POOL if os.environ.get("SWF_PROCESS") == "web" else {}),
         },
     }

@@ -24,6 +24,7 @@ from apps.runs.selectors import cursor_position, newest_position
 from services.base import Engine
 from swf_site.celery import app
 from swf_site.settings.broker import transport_options
+from tests import database
 from tests.factories import a_run
 
 DAQSIM = agent_spec("daqsim")
@@ -173,9 +174,7 @@ def test_a_broker_that_is_away_keeps_the_cursor_and_is_named(
 def pgmq_inbox(transactional_db: None, postgres: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Inbox]:
     """The queue of the daqsim agent in the test database."""
     pgmq.install()
-    where = connection.settings_dict
-    address = f"{where['USER']}:{where['PASSWORD']}@{where['HOST']}:{where['PORT']}/{where['NAME']}"
-    use_broker(monkeypatch, f"pgmq://{address}")
+    use_broker(monkeypatch, database.address("pgmq"))
     with app.connection_for_write() as broker:
         yield Inbox(broker)
 

@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from django.db import connection
 
 from apps.agents.bus import pgmq
 from apps.runs.models import Run
@@ -21,6 +20,7 @@ from apps.stf.container.writer import StfSpec, write_stf
 from apps.stf.models import FastMonSample, FastRun, TFSlice, Worker
 from apps.stf.services import SampleRead, TfFileMade
 from services.base import REPOSITORY
+from tests import database
 from tests.agents.worker.process import wait_until
 from tests.engines import names_an_engine
 from tests.factories import a_running_run, an_stf, ended, kinds, registered
@@ -40,15 +40,13 @@ class Agent:
     """`manage.py agent fastproc` on the test database, which is its broker too."""
 
     def __init__(self, home: Path) -> None:
-        where = connection.settings_dict
-        address = f"{where['USER']}:{where['PASSWORD']}@{where['HOST']}:{where['PORT']}/{where['NAME']}"
         self._log = home / "fastproc.log"
         self._environment = {
             **{name: value for name, value in os.environ.items() if not names_an_engine(name)},
             "SWF_HOME": str(home),
             "SWF_NAMESPACE": "test",
-            "DATABASE_URL": f"postgresql://{address}",
-            "BROKER_URL": f"pgmq://{address}",
+            "DATABASE_URL": database.address(),
+            "BROKER_URL": database.address("pgmq"),
         }
         pgmq.install()
         self._manage("prepare_broker").wait(60)

@@ -10,7 +10,6 @@ from uuid import uuid4
 
 import pytest
 from django.conf import settings as django_settings
-from django.db import connection
 from kombu import Connection
 
 from apps.agents.bus import pgmq, slices
@@ -19,15 +18,10 @@ from apps.stf.container.writer import StfSpec, write_stf
 from services.base import Engine
 from swf_site.celery import app
 from swf_site.settings import broker as broker_settings
+from tests import database
 from tests.agents.stomp.conftest import url_of
 
 from .process import Listener, WorkerProcess
-
-
-def pgmq_url() -> str:
-    """The test database as a broker."""
-    where = connection.settings_dict
-    return f"pgmq://{where['USER']}:{where['PASSWORD']}@{where['HOST']}:{where['PORT']}/{where['NAME']}"
 
 
 @pytest.fixture
@@ -35,7 +29,7 @@ def bus_url(transactional_db: None, request: pytest.FixtureRequest) -> str:
     """The address of the bus that is the parameter."""
     if request.param == "pgmq":
         pgmq.install()
-        return pgmq_url()
+        return database.address("pgmq")
     engine: Engine = request.getfixturevalue(request.param)
     return url_of(engine) if engine.name == "activemq" else engine.environment()["BROKER_URL"]
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from django.db import connection
 from kombu import Connection
 
 from apps.agents.bus import pgmq, slices
@@ -15,6 +14,7 @@ from apps.agents.bus.topology import slices_queue, worker_queue
 from apps.runs.errors import RetryableError
 from services.base import Engine
 from swf_site.celery import app
+from tests import database
 from tests.agents.test_relay import use_broker
 from tests.messages import a_message
 
@@ -26,9 +26,7 @@ def broker(
     """The bus that is the parameter; what is sent to it is gone afterwards."""
     if request.param == "pgmq":
         pgmq.install()
-        where = connection.settings_dict
-        address = f"{where['USER']}:{where['PASSWORD']}@{where['HOST']}:{where['PORT']}/{where['NAME']}"
-        use_broker(monkeypatch, f"pgmq://{address}")
+        use_broker(monkeypatch, database.address("pgmq"))
     else:
         use_broker(monkeypatch, request.getfixturevalue(request.param).environment()["BROKER_URL"])
     with app.connection_for_write() as made:
