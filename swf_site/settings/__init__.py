@@ -8,6 +8,7 @@ comes from the environment, and where that names no other engine, from the embed
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 from services.base import default_home
@@ -27,7 +28,8 @@ SECRET_KEY = env.text("SECRET_KEY", _SECRET_FILE.read_text().strip() if _SECRET_
 ALLOWED_HOSTS = env.words("SWF_ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]")
 
 INSTALLED_APPS = [
-    "daphne",  # for development: `manage.py runserver`
+    # For development. Any other process would take an eighth longer to start with it.
+    *(["daphne"] if sys.argv[1:2] == ["runserver"] else []),
     "swf_site.apps.TestbedAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",

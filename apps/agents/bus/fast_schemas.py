@@ -39,7 +39,7 @@ class TfFileRegistered(RunMessage):
 class _Content(BaseModel):
     """The inner object. Unknown fields are kept."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", defer_build=True)
 
 
 class ContentMessage(RunMessage):

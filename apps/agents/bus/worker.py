@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from socket import gethostname
 from typing import Any
 
 from celery import current_app
@@ -49,17 +50,18 @@ def run_worker(spec: AgentSpec, *, log_level: str) -> None:
     worker_shutdown.connect(_stop, weak=False)
     _runtime.start()
     # Tasks only write a row and wake a loop, so one at a time in the main thread is the whole pool.
-    current_app.worker_main(
-        [
-            "worker",
-            "--pool=solo",
-            f"--hostname={spec.name}@%h",
-            f"--loglevel={log_level}",
-            "--without-gossip",
-            "--without-mingle",
-            "--without-heartbeat",
-        ]
+    # Celery's command line would do the same, but loads a shell first.
+    worker = current_app.Worker(
+        hostname=f"{spec.name}@{gethostname()}",
+        pool="solo",
+        concurrency=1,
+        loglevel=log_level,
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
     )
+    worker.start()
+    sys.exit(worker.exitcode)
 
 
 def _remember(sender: Any, **_: object) -> None:
