@@ -163,7 +163,7 @@ def _plain_table(rounds: Sequence[PlainRound]) -> Table:
     table = _table(
         "Plain stf_gen on ActiveMQ's topic, handled by the data agent",
         ("Round", "messages", "handled/s", "p50 ms", "p99 ms"),
-        f"rate of a flood; latency at {plain.CALM_RATE:.0f}/s, from sending to committed and seen by another session",
+        f"rate of a flood; latency at {plain.CALM_RATE:.0f}/s, from sending to the word that it is committed",
     )
     for one in rounds:
         table.add_row(str(one.round), str(one.messages), *map(_shown, _figures(one)))
