@@ -201,11 +201,10 @@ def _calm(daq: Daq, database: psycopg.Connection[Any], run_number: int, count: i
 def _look(database: psycopg.Connection[Any], run: int, handled: dict[int, float], *, until: float) -> None:
     while (left := until - time.monotonic()) > 0:
         if list(database.notifies(timeout=left, stop_after=1)):
-            told = time.monotonic()
-            rows = database.execute(_NEWER, [run, max(handled, default=0)]).fetchall()
-            # Further ones may have been committed while we asked.
-            moments = [told] + [time.monotonic()] * len(rows)
-            handled.update({sequence: moment for (sequence,), moment in zip(rows, moments, strict=False)})
+            moment = time.monotonic()
+            for (sequence,) in database.execute(_NEWER, [run, max(handled, default=0)]).fetchall():
+                handled[sequence] = moment
+                moment = time.monotonic()  # further ones may have been committed while we asked
 
 
 def _not_after(deadline: float, complaint: str) -> None:

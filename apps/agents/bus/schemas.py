@@ -38,7 +38,7 @@ RunId = Annotated[
 class Message(BaseModel):
     """The envelope. Every message has it; one from elsewhere that lacks it is given one on arrival."""
 
-    # A process meets few kinds of messages; to prepare for all would be a tenth of its start.
+    # A process meets few kinds of messages; to prepare for all would lengthen every start.
     model_config = ConfigDict(extra="allow", defer_build=True)
     # Who takes the message off the bus, for the document; the bindings are made from the agents' handlers.
     meaning: ClassVar[str] = ""
