@@ -1,10 +1,12 @@
-"""One loopback TCP port per engine, free when it was chosen and the same ever after (`<home>/ports.json`)."""
+"""One loopback TCP port per engine, no other engine's, free when it was chosen and the same ever after
+(`<home>/ports.json`)."""
 
 from __future__ import annotations
 
 import os
 import secrets
 import socket
+from collections.abc import Container
 from pathlib import Path
 
 from services.base import EngineError
@@ -15,6 +17,8 @@ LOOPBACK = "127.0.0.1"
 # could be in use by any client on the machine just when the server comes back from a crash.
 CANDIDATES = range(20000, 32000)
 TRIES = 200
+# By this process, for whichever home. Free until their engines start, so looking is not enough to tell them.
+_chosen: set[int] = set()
 
 
 def port(home: Path, name: str, preferred: int | None = None) -> int:
@@ -26,7 +30,7 @@ def port(home: Path, name: str, preferred: int | None = None) -> int:
     Raises:
         OSError: no free port was found.
     """
-    return remember(home / "ports.json", name, lambda: _choose(preferred))
+    return remember(home / "ports.json", name, lambda others: _choose(preferred, {*others, *_chosen}))
 
 
 def listening(variable: str) -> tuple[str, int] | None:
@@ -56,11 +60,10 @@ def is_free(number: int) -> bool:
     return True
 
 
-def _choose(preferred: int | None) -> int:
-    if preferred is not None and is_free(preferred):
-        return preferred
-    for _ in range(TRIES):
-        number = secrets.choice(CANDIDATES)
-        if is_free(number):
+def _choose(preferred: int | None, others: Container[int]) -> int:
+    at_random = (secrets.choice(CANDIDATES) for _ in range(TRIES))
+    for number in at_random if preferred is None else (preferred, *at_random):
+        if number not in others and is_free(number):
+            _chosen.add(number)
             return number
     raise OSError(f"no free port on {LOOPBACK} among {TRIES} tried in {CANDIDATES}")

@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 Value = TypeVar("Value", str, int)
 
 
-def remember(path: Path, key: str, choose: Callable[[], Value]) -> Value:
-    """The value under `key` of the JSON object in `path`; the first time, that of `choose()`, then kept.
+def remember(path: Path, key: str, choose: Callable[[Collection[Value]], Value]) -> Value:
+    """The value under `key` of the JSON object in `path`; the first time, what `choose` makes of all other values there,
+    then kept.
 
     Raises:
         ValueError: the file is not a JSON object; the text names it, removing it makes all its choices anew.
@@ -26,7 +27,7 @@ def remember(path: Path, key: str, choose: Callable[[], Value]) -> Value:
     with _locked(path):
         kept = _read(path)
         if key not in kept:
-            kept[key] = choose()
+            kept[key] = choose(kept.values())
             _write(path, kept)
         chosen: Value = kept[key]
         return chosen
@@ -66,7 +67,7 @@ def write_private(path: Path, text: str) -> None:
 
 def password(home: Path, name: str) -> str:
     """The random password of `name` (40 hex digits, so that no URL and no SQL needs quoting)."""
-    return remember(home / "passwords.json", name, lambda: secrets.token_hex(20))
+    return remember(home / "passwords.json", name, lambda _: secrets.token_hex(20))
 
 
 @contextmanager

@@ -11,19 +11,34 @@ from pathlib import Path
 
 import pytest
 
+from services import ports
 from services.base import REPOSITORY
-from services.ports import CANDIDATES, LOOPBACK, is_free, port
+from services.ports import LOOPBACK, is_free, port
 from services.registry import CLASSES, compose_environment, engines
 from services.remembered import change, password, recall
 
 ASK = "import sys, pathlib; from services.ports import port; print(port(pathlib.Path(sys.argv[1]), 'one'))"
 
 
-def test_a_port_stays_and_differs_from_other_engines(tmp_path: Path) -> None:
+def test_a_port_stays(tmp_path: Path) -> None:
     first = port(tmp_path, "one")
-    assert first in CANDIDATES
+    assert first in ports.CANDIDATES
     assert port(tmp_path, "one") == first
-    assert port(tmp_path, "two") != first
+
+
+def test_no_two_engines_have_one_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # None of them listens yet: whether a number is free does not tell.
+    monkeypatch.setattr(ports, "CANDIDATES", range(9001, 9009))
+    chosen = {
+        port(home, name) for home in (tmp_path / "a", tmp_path / "b") for name in ("one", "two", "three")
+    }
+    assert len(chosen) == 6
+
+
+def test_nor_if_other_processes_chose_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "CANDIDATES", range(9011, 9013))
+    change(tmp_path / "ports.json", "one", 9012)
+    assert port(tmp_path, "two") == 9011
 
 
 def test_processes_that_ask_at_once_agree(tmp_path: Path) -> None:
