@@ -72,12 +72,21 @@ def stfs_were_generated(messages: Sequence[schemas.StfGen], causes: Sequence[Cau
     Raises:
         DomainError: as `stf_was_generated`, of any of them.
     """
-    return stf_services.record_generated_many(
-        [
-            stf_services.Announcement(message.run_number, stf, cause)
-            for message, stf, cause in zip(messages, _said_of_stfs(messages), causes, strict=True)
-        ]
-    )
+    return stf_services.record_generated_many(announcements(messages, causes))
+
+
+def announcements(
+    messages: Sequence[schemas.StfGen], causes: Sequence[Cause]
+) -> list[stf_services.Announcement]:
+    """What several messages say, each with its cause.
+
+    Raises:
+        DomainError: a core state is no legal pair, or an STF lies elsewhere or nowhere.
+    """
+    return [
+        stf_services.Announcement(message.run_number, stf, cause)
+        for message, stf, cause in zip(messages, _said_of_stfs(messages), causes, strict=True)
+    ]
 
 
 def _said_of_stfs(messages: Sequence[schemas.StfGen]) -> list[stf_services.GeneratedStf]:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, cast
 
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from uuid_utils.compat import uuid7
 
-from apps.runs.errors import FieldRefused, NotFound
+from apps.runs.errors import DomainError, FieldRefused, NotFound
 from apps.runs.journal import Cause, Heard
 from apps.stf.choices import Registration
 from apps.stf.models import StfFile
-from apps.stf.services import keep_remarks
+from apps.stf.services import Announcement, keep_remarks, record_generated_many, record_if_all_new
 
 from ..bus.legacy import modernised
 from ..bus.parse import parse
 from ..bus.schemas import StfGen
-from ..data.handlers import stfs_were_generated
+from ..data.handlers import announcements
+
+_QUICK_BYTES = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +51,10 @@ def take_stfs(said: Sequence[SaidStf], *, by: str) -> dict[str, StfFile]:
         DomainError: its file is not in the exit buffer, or its run takes no more STFs.
     """
     try:
+        # Most are new, and writing them down tells. Where that will not do, the reason may be that they are known.
+        with suppress(DomainError):
+            if _read_quickly(said) and (new := _take_new(said, by)):
+                return new
         try:
             return _take(said, by)
         except IntegrityError:
@@ -55,6 +63,18 @@ def take_stfs(said: Sequence[SaidStf], *, by: str) -> dict[str, StfFile]:
     except NotFound as error:
         # An error of the field, not of the address: at 404 the existing agents ask for minutes.
         raise FieldRefused("run", f"{error}: announce it first (POST runs/)") from error
+
+
+def _read_quickly(said: Sequence[SaidStf]) -> bool:
+    """Whether their checksums are said, or made in less time than it takes to ask which of them are known."""
+    return all("checksum" in one.fields or one.fields.get("size_bytes", inf) <= _QUICK_BYTES for one in said)
+
+
+@transaction.atomic
+def _take_new(said: Sequence[SaidStf], by: str) -> dict[str, StfFile]:
+    """Those that are taken, if all are new; else none are."""
+    recorded = record_if_all_new(_announcements(said, by))
+    return _with_remarks(recorded, said, by)
 
 
 @transaction.atomic
@@ -69,26 +89,26 @@ def _take(said: Sequence[SaidStf], by: str) -> dict[str, StfFile]:
             fresh[one.name] = one
     if not fresh:
         return {}
-    causes = [Cause(by, heard=Heard("stf_gen", uuid7(), by)) for _ in fresh]
-    recorded = stfs_were_generated([_message(one, by) for one in fresh.values()], causes)
-    new = {stf.stf_filename: stf for stf in recorded if stf.stf_filename not in known}
-    keep_remarks([(stf, fresh[name].notes) for name, stf in new.items()], by=by)
-    return new
+    recorded = record_generated_many(_announcements(list(fresh.values()), by))
+    return _with_remarks([stf for stf in recorded if stf.stf_filename not in known], list(fresh.values()), by)
+
+
+def _with_remarks(new: Sequence[StfFile], said: Sequence[SaidStf], by: str) -> dict[str, StfFile]:
+    """By name, STFs that have just been recorded; what was noted of them is kept."""
+    notes = {one.name: one.notes for one in said}
+    keep_remarks([(stf, notes[stf.stf_filename]) for stf in new], by=by)
+    return {stf.stf_filename: stf for stf in new}
 
 
 def _known(names: Collection[str]) -> dict[str, StfFile]:
-    """Those of these STFs that are there. How many are, is asked in SQL, as every registration does: most often none. Asked
-    whether any is, PostgreSQL would expect to find one soon, and look through the whole table."""
-    table = StfFile._meta.db_table
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f'SELECT count(*) FROM "{table}" WHERE stf_filename = ANY(%s)',  # noqa: S608 - own table name
-            [list(names)],
-        )
-        if not cursor.fetchone()[0]:
-            return {}
+    """Those of these STFs that are there."""
     found = StfFile.objects.select_related("run").filter(stf_filename__in=names)
     return {stf.stf_filename: stf for stf in found}
+
+
+def _announcements(said: Sequence[SaidStf], by: str) -> list[Announcement]:
+    causes = [Cause(by, heard=Heard("stf_gen", uuid7(), by)) for _ in said]
+    return announcements([_message(one, by) for one in said], causes)
 
 
 def _message(one: SaidStf, by: str) -> StfGen:

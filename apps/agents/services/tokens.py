@@ -6,7 +6,7 @@ A token is 256 random bits, so its plain SHA-256 is as hard to turn back as the 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -148,18 +148,22 @@ def authenticate_token(secret: str) -> ApiToken:
     return token
 
 
-def _row_of(model: type[_Row], values: Iterator[Any]) -> _Row:
-    """The row out of the next values, one for each of its columns."""
-    names = [field.attname for field in model._meta.concrete_fields]
+def _row_of(model: type[_Row], names: Sequence[str], values: Iterator[Any]) -> _Row:
+    """The row out of the next values, one for each of these columns; the others are read if they are asked for."""
     return model.from_db(connection.alias, names, list(islice(values, len(names))))
 
 
-def _columns(model: type[Model], alias: str) -> str:
-    return ", ".join(f'{alias}."{field.column}"' for field in model._meta.concrete_fields)
+def _columns(names: Iterable[str], alias: str) -> str:
+    return ", ".join(f'{alias}."{name}"' for name in names)
 
+
+# What letting somebody in looks at, in the order in which the models have it.
+_TOKEN_COLUMNS = ("id", "user_id", "scopes", "namespace_id", "expires_at", "last_used_at", "revoked_at")
+_USER_COLUMNS = ("id", "is_superuser", "username", "is_staff", "is_active")
+_NAMESPACE_COLUMNS = ("id", "name")
 
 _TOKEN = f"""
-SELECT {_columns(ApiToken, "token")}, {_columns(User, "holder")}, {_columns(Namespace, "space")},
+SELECT {_columns(_TOKEN_COLUMNS, "token")}, {_columns(_USER_COLUMNS, "holder")}, {_columns(_NAMESPACE_COLUMNS, "space")},
 {access_columns("holder.id")}
 FROM "{ApiToken._meta.db_table}" AS token JOIN "{User._meta.db_table}" AS holder ON holder.id = token.user_id
 LEFT JOIN "{Namespace._meta.db_table}" AS space ON space.id = token.namespace_id WHERE key_hash = %s
@@ -175,8 +179,8 @@ def _token_of(key_hash: str) -> ApiToken | None:
     if row is None:
         return None
     values = iter(row)
-    token, token.user = _row_of(ApiToken, values), _row_of(User, values)
-    space = _row_of(Namespace, values)
+    token, token.user = _row_of(ApiToken, _TOKEN_COLUMNS, values), _row_of(User, _USER_COLUMNS, values)
+    space = _row_of(Namespace, _NAMESPACE_COLUMNS, values)
     token.namespace = space if space.pk else None
     know_access(token.user, *values)
     return token

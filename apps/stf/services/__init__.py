@@ -12,7 +12,13 @@ from .fast_control import (
     stop_workers,
 )
 from .fast_run import ensure_fast_run, fastmon_parameters, fastproc_parameters
-from .generated import Announcement, GeneratedStf, record_generated, record_generated_many
+from .generated import (
+    Announcement,
+    GeneratedStf,
+    record_generated,
+    record_generated_many,
+    record_if_all_new,
+)
 from .holding import brake_off, brake_on, site_down, site_up
 from .jobs import JobReport, OutputReport, apply_job_reports, give_up, note_kill_asked
 from .outputs import mark_outputs
@@ -129,6 +135,7 @@ __all__ = [
     "record_generated",
     "record_generated_many",
     "record_heartbeats",
+    "record_if_all_new",
     "record_results",
     "reevaluate",
     "remark",

@@ -97,6 +97,23 @@ def record_generated(run_number: int, stf: GeneratedStf) -> StfFile:
 
 
 @_a_transaction()
+def record_if_all_new(announced: Sequence[Announcement]) -> list[StfFile]:
+    """Record announced STFs, unless a sequence or name is known, or there twice: then nothing is written, and none returned.
+
+    Raises:
+        NotFound, DomainError: as `record_generated`, of any of them.
+    """
+    runs = _open_runs(one.run_number for one in announced)
+    created = [StfFile(run=runs[one.run_number], **vars(one.stf)) for one in announced]
+    if not insert_if_all_new(created):
+        return []
+    journal.record_many(
+        [_said(stf, one.cause) for stf, one in zip(created, announced, strict=True) if one.cause.heard]
+    )
+    return created
+
+
+@_a_transaction()
 def record_generated_many(announced: Sequence[Announcement]) -> list[StfFile]:
     """Record announced STFs, as `record_generated` does one after the other; if all are new, in a few statements.
 
@@ -106,23 +123,11 @@ def record_generated_many(announced: Sequence[Announcement]) -> list[StfFile]:
     Raises:
         NotFound, DomainError: as `record_generated`, of any of them.
     """
-    if created := _record_new(announced):
+    if created := record_if_all_new(announced):
         return created
     # A savepoint if it must be: one that refuses comes after others that have written.
     with transaction.atomic():
         return [_record_one(one) for one in announced]
-
-
-def _record_new(announced: Sequence[Announcement]) -> list[StfFile]:
-    """The STFs if all are new; none if a sequence or name is known, or there twice: then nothing has been written."""
-    runs = _open_runs(one.run_number for one in announced)
-    created = [StfFile(run=runs[one.run_number], **vars(one.stf)) for one in announced]
-    if not insert_if_all_new(created):
-        return []
-    journal.record_many(
-        [_said(stf, one.cause) for stf, one in zip(created, announced, strict=True) if one.cause.heard]
-    )
-    return created
 
 
 def _record_one(announced: Announcement) -> StfFile:

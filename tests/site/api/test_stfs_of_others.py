@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from apps.agents.data import exit_buffer as looking
 from apps.runs.models import JournalEntry
 from apps.stf.models import StfFile, StfRemark
 from tests.factories import a_running_run, an_stf, kinds, registered
@@ -76,6 +77,25 @@ def test_saying_the_same_again_changes_nothing(daq: Agent) -> None:
 
     assert first == again
     assert JournalEntry.objects.filter(kind="stf_gen").count() == 1
+
+
+def test_what_is_known_needs_no_file_any_more(daq: Agent, files: Path) -> None:
+    said = stf(checksum="0437013f", file_size_bytes=5)
+    first = daq.post("stf-files/", said)
+    (files / said["stf_filename"]).unlink()
+
+    assert daq.post("stf-files/", said, status=200) == first
+    assert [row["created"] for row in daq.post("stf-files/", [said], status=200)] == [False]
+
+
+def test_nor_is_a_long_file_read_again(daq: Agent, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+    monkeypatch.setattr(looking, "adler32_file", lambda path: read.append(path) or "0437013f")
+    said = stf(file_size_bytes=2_000_000_000)
+    daq.post("stf-files/", said)
+    daq.post("stf-files/", said, status=200)
+
+    assert read == [files / said["stf_filename"]]
 
 
 @pytest.mark.parametrize(
