@@ -79,9 +79,9 @@ def first_entry() -> JournalEntry | None:
     return JournalEntry.objects.order_by("pk").first()
 
 
-def between(since: Moment, until: Moment) -> QuerySet[JournalEntry]:
-    """The entries after one moment, up to another of the same sort."""
-    return JournalEntry.objects.filter(until.passed, **{f"{since.column}__gt": since.value})
+def between(entries: QuerySet[JournalEntry], since: Moment, until: Moment) -> QuerySet[JournalEntry]:
+    """Those of these entries after one moment, up to another of the same sort."""
+    return entries.filter(until.passed, **{f"{since.column}__gt": since.value})
 
 
 def counted_by_kind(entries: QuerySet[JournalEntry]) -> dict[int | None, dict[str, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
@@ -13,9 +14,9 @@ from apps.runs.api.requests import AskedSerializer
 from apps.runs.history import Moment, first_entry
 from apps.runs.models import JournalEntry, Namespace
 from apps.runs.selectors import newest_position
-from apps.stf.selectors.past import CountsPast, RunPast
+from apps.stf.selectors.past import CountsPast, Difference, RunPast
 
-from ..selectors import AgentPast
+from ..selectors.past import AgentPast, RunChanged, SystemChanges, SystemPast
 
 _POSITION = re.compile("[0-9]{1,18}")
 
@@ -35,6 +36,8 @@ class RunAskedSerializer(AskedSerializer):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if "at" in attrs and "position" in attrs:
             raise serializers.ValidationError({"position": "is one moment, `at` another: say one of them"})
+        if not attrs:
+            attrs["at"] = Moment(at=timezone.now())
         return super().validate(attrs)
 
 
@@ -44,8 +47,12 @@ class AtAskedSerializer(AskedSerializer):
     at = serializers.CharField(required=False, help_text="An instant, ISO 8601")
     namespace = serializers.SlugRelatedField("name", queryset=Namespace.objects.all(), required=False)
 
-    def validate_at(self, text: str) -> Moment:
-        return instant_of(text)
+    def validate_at(self, text: str) -> datetime | None:
+        return instant_of(text).at
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        attrs.setdefault("at", timezone.now())
+        return super().validate(attrs)
 
 
 class ChangesAskedSerializer(AskedSerializer):
@@ -170,7 +177,7 @@ class AgentPastSerializer(serializers.Serializer[AgentPast]):
     reason = serializers.CharField(help_text="What it waited for")
 
 
-class SystemPastSerializer(serializers.Serializer[Any]):
+class SystemPastSerializer(serializers.Serializer[SystemPast]):
     """Runs that were not settled, the newest first, and agents."""
 
     at = serializers.DateTimeField()
@@ -181,21 +188,21 @@ class SystemPastSerializer(serializers.Serializer[Any]):
     agents = AgentPastSerializer(many=True)
 
 
-class _DifferenceSerializer(serializers.Serializer[Any]):
+class _DifferenceSerializer(serializers.Serializer[Difference]):
     before = serializers.JSONField(allow_null=True)
     after = serializers.JSONField(allow_null=True)
 
 
-class RunChangesSerializer(serializers.Serializer[Any]):
+class RunChangesSerializer(serializers.Serializer[RunChanged]):
     """What of a run differs, by the name of the field; and how many entries there are in between, by kind."""
 
-    run_number = serializers.IntegerField()
-    namespace = serializers.CharField()
-    changed = serializers.DictField(child=_DifferenceSerializer())
+    run_number = serializers.IntegerField(source="changes.run.run_number")
+    namespace = serializers.CharField(source="changes.run.namespace.name")
+    changed = serializers.DictField(source="changes.changed", child=_DifferenceSerializer())
     entries = serializers.DictField(child=serializers.IntegerField())
 
 
-class ChangesSerializer(serializers.Serializer[Any]):
+class ChangesSerializer(serializers.Serializer[SystemChanges]):
     """Runs with entries in between, the newest first; `other_entries` are those that are about no run."""
 
     since = serializers.CharField()

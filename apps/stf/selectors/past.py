@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from apps.runs.history import TELLING, Moment, RunTold, run_told
 from apps.runs.models import JournalEntry, Run
@@ -218,13 +218,19 @@ def _counts(run: Run, rows: list[_Row], numbers: Mapping[str, _Numbers]) -> Coun
     )
 
 
+class Difference(NamedTuple):
+    """A field at two moments; None before a run was known."""
+
+    before: Any
+    after: Any
+
+
 @dataclass(frozen=True, slots=True)
 class RunChanges:
-    """What of a run differs between two moments: before and after by the name of the field, with dots within `counts`.
-    Before is None of a run that was not known yet."""
+    """What of a run differs between two moments, by the name of the field, with dots within `counts`."""
 
     run: Run
-    changed: dict[str, tuple[Any, Any]]
+    changed: dict[str, Difference]
 
 
 def changes_of(runs: Sequence[Run], since: Moment, until: Moment) -> list[RunChanges]:
@@ -233,10 +239,10 @@ def changes_of(runs: Sequence[Run], since: Moment, until: Moment) -> list[RunCha
     return [RunChanges(run, _difference(before.get(run.pk), after.get(run.pk))) for run in runs]
 
 
-def _difference(before: RunPast | None, after: RunPast | None) -> dict[str, tuple[Any, Any]]:
+def _difference(before: RunPast | None, after: RunPast | None) -> dict[str, Difference]:
     old, new = _flat(before), _flat(after)
     names = [name for name in new if old.get(name) != new[name]]
-    return {name: (old.get(name), new[name]) for name in names}
+    return {name: Difference(old.get(name), new[name]) for name in names}
 
 
 def _flat(past: RunPast | None) -> dict[str, Any]:

@@ -246,7 +246,7 @@ def test_a_namespace_can_be_asked_for() -> None:
 
 
 def test_the_newest_runs_are_shown_and_the_others_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("swf_site.api.state.MOST_RUNS", 2)
+    monkeypatch.setattr("apps.agents.selectors.past.MOST_RUNS", 2)
     first = a_run()
     since = begin_of(first)
     numbers = [a_run().run_number for _ in range(3)]

@@ -1,20 +1,17 @@
-"""Reads of agents' own tables. All return querysets or typed values; nothing here writes."""
+"""Dead letters, incidents, logs and subscribers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from django.db.models import Count, F, QuerySet, Window
 from django.db.models.functions import RowNumber
 
 from apps.runs.errors import NotFound
-from apps.runs.history import Moment
-from apps.runs.models import JournalEntry
 
-from .choices import AgentPastState, IncidentState, LetterState
-from .models import AppLog, DeadLetter, Incident, Subscriber
-from .registry import AGENTS
+from ..choices import IncidentState, LetterState
+from ..models import AppLog, DeadLetter, Incident, Subscriber
+from ..registry import AGENTS
 
 ERROR = 40
 # Of the errors of an instance, a summary shows so many of the newest.
@@ -95,35 +92,3 @@ def log_summary(logs: QuerySet[AppLog]) -> dict[str, dict[str, ErrorSummary]]:
             log.instance_name, ErrorSummary()
         ).recent_errors.append(log)
     return summary
-
-
-# What agents say of themselves, and what they were from then on.
-_AGENT_SAID = {
-    "agent_started": AgentPastState.UP,
-    "agent_resumed": AgentPastState.UP,
-    "agent_waiting": AgentPastState.WAITING,
-    "agent_exited": AgentPastState.EXITED,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class AgentPast:
-    """What an agent had last said of itself, since when, and what it waited for. One that was killed has not said so."""
-
-    instance_name: str
-    state: AgentPastState
-    since: datetime
-    reason: str
-
-
-def agents_told(entries: QuerySet[JournalEntry], moment: Moment) -> list[AgentPast]:
-    """What agents had said of themselves by then, by name; one query.
-
-    Args:
-        entries: those of the journal that may be looked at.
-    """
-    said = entries.filter(moment.passed, run__isnull=True, kind__in=_AGENT_SAID)
-    return [
-        AgentPast(entry.subject, _AGENT_SAID[entry.kind], entry.occurred_at, entry.payload.get("reason", ""))
-        for entry in said.order_by("subject", "-pk").distinct("subject")
-    ]
