@@ -179,19 +179,12 @@ SPECTACULAR_SETTINGS = {
 SWF_WEB_PROCESSES = env.number("SWF_WEB_PROCESSES", min(2, os.cpu_count() or 1))
 # Whether pages, REST and streams show what there is to anybody who reaches the server, or only to those with a role.
 SWF_ANONYMOUS_READ = env.flag("SWF_ANONYMOUS_READ", default=not SWF_PRODUCTION)
-# How often one token, user or address may ask over REST; counted by each web process for itself, in its memory.
+# How often one token, user or address may ask over REST.
 SWF_THROTTLE = env.rate("SWF_THROTTLE", "1200/minute" if SWF_PRODUCTION else "")
 SWF_THROTTLE_ANONYMOUS = env.rate("SWF_THROTTLE_ANONYMOUS", "120/minute" if SWF_PRODUCTION else "")
 # How many wrong passwords and tokens are tried before the next ones wait, and how fast they become old.
 SWF_WRONG_PER_USER = env.rate("SWF_WRONG_PER_USER", "20/hour")
 SWF_WRONG_PER_ADDRESS = env.rate("SWF_WRONG_PER_ADDRESS", "60/hour")
-CACHES = {
-    "default": {
-        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
-        # One per asker; beyond that a third is forgotten.
-        "OPTIONS": {"MAX_ENTRIES": 10_000},
-    }
-}
 
 AUTHENTICATION_BACKENDS = ["swf_site.backends.Roles"]
 LOGIN_URL = "login"

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.core.cache import cache
 from django.core.exceptions import ImproperlyConfigured
 from django.test import Client
 
 from apps.agents.services import issue_token
+from swf_site.buckets import Buckets
 from swf_site.settings import env
 from tests.people import a_user
 
@@ -18,10 +17,8 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def nothing_counted() -> Iterator[None]:
-    cache.clear()
-    yield
-    cache.clear()
+def nothing_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("swf_site.api.throttling._asked", Buckets())
 
 
 def asked(times: int, client: Client, **how: Any) -> list[int]:

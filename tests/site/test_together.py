@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from http.client import HTTPConnection
 from pathlib import Path
 from time import monotonic, sleep
 from urllib.error import HTTPError
@@ -17,11 +20,14 @@ from tests.web import PATIENCE, Web
 pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]
 
 PROCESSES = 2
+LIMIT = 100
 
 
 @pytest.fixture
 def web(transactional_db: None, tmp_path: Path) -> Iterator[Web]:
-    process = Web(tmp_path / "web.log", SWF_WEB_PROCESSES=str(PROCESSES))
+    process = Web(
+        tmp_path / "web.log", SWF_WEB_PROCESSES=str(PROCESSES), SWF_THROTTLE_ANONYMOUS=f"{LIMIT}/day"
+    )
     process.start()
     yield process
     process.kill()
@@ -58,6 +64,30 @@ def ready(web: Web) -> bool:
         return False
 
 
+def connections_at(port: int) -> set[str]:
+    """The sockets of a server that somebody is connected to, as processes name them."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    established = [row for row in rows if row[3] == "01" and int(row[1].partition(":")[2], 16) == port]
+    return {f"socket:[{row[9]}]" for row in established}
+
+
+def sockets(pid: int) -> set[str]:
+    """Those that a process has."""
+    found = set()
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # it is closed by now
+            found.add(str(descriptor.readlink()))
+    return found
+
+
+def status(connection: HTTPConnection) -> int:
+    """That of a request over REST; the connection stays, and with it the process that answers."""
+    connection.request("GET", "/api/runs/")
+    answer = connection.getresponse()
+    answer.read()
+    return answer.status
+
+
 def end_by_signal(web: Web) -> None:
     os.kill(web.pid, signal.SIGTERM)
 
@@ -81,3 +111,19 @@ def test_whatever_ends_one_ends_all_and_they_can_begin_anew(web: Web, happens: C
     web.kill()
     web.start()
     eventually(lambda: ready(web))
+
+
+def test_they_count_together_how_often_one_asks(web: Web) -> None:
+    connections, statuses = [], []
+    while not all(sockets(pid) & connections_at(web.port) for pid in children(web)):
+        assert len(connections) < LIMIT // 2, "one process takes all connections"
+        connections.append(HTTPConnection("127.0.0.1", web.port, timeout=PATIENCE))
+        statuses.append(status(connections[-1]))
+
+    while len(statuses) < 2 * LIMIT + len(connections):
+        statuses += [status(connection) for connection in connections]
+
+    assert Counter(statuses)[200] == LIMIT
+    assert set(statuses) == {200, 429}
+    for connection in connections:
+        connection.close()
