@@ -15,6 +15,8 @@ from apps.stf.services import JobReport, OutputReport
 from tests.factories import a_running_run, an_stf, verified
 
 BNL, JLAB = "E1_BNL", "E1_JLAB"
+# Why the processing of STFs has failed.
+WHY = "payload: exit code 7"
 _ids = count(1000)
 
 
@@ -101,3 +103,17 @@ def states(run: Run) -> list[tuple[int, str, str]]:
         .order_by("stf__sequence", "site")
         .values_list("stf__sequence", "site", "state")
     )
+
+
+def an_active_run(stfs: int = 6) -> Run:
+    """By turns at two sites: 1 and 4 are processed, 2 has failed for good, 3 runs, 5 is queued, the others wait."""
+    run = a_processed_run(stfs)
+    attach()
+    submit()
+    process(run, [1])
+    process(run, [4], site=JLAB)
+    job(run, 2, site=JLAB, status="failed", reason=WHY, panda_id=77)
+    services.give_up(task_of(run, JLAB), {processing_of(run, 2).pk: WHY})
+    job(run, 3, status="running")
+    job(run, 5, status="activated")
+    return run

@@ -20,9 +20,9 @@ from swf_site.api.fastmon_serializers import FastmonSerializer
 from swf_site.pages.fastmon_content import as_content, gather
 from tests.factories import a_running_run
 from tests.fast import a_sampled_run, beat, claimed, cut, not_sampled, sampled, settle, some_hits
+from tests.pages import text
 from tests.people import a_user
 from tests.queries import queries_of
-from tests.site.test_pages import text
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("exit_buffer")]
 

@@ -11,8 +11,8 @@ from django.test import Client
 
 from apps.agents.services import issue_token
 from swf_site.settings import env
+from tests.pages import text
 from tests.people import a_user
-from tests.site.test_pages import text
 
 pytestmark = pytest.mark.django_db
 

@@ -9,8 +9,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from tests.factories import a_run, a_running_run
+from tests.pages import text
 from tests.people import a_user
-from tests.site.test_pages import text
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("exit_buffer")]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from django.apps import apps
@@ -34,22 +33,11 @@ from tests.factories import (
     registered,
     verified,
 )
+from tests.pages import text
 from tests.people import a_user
 from tests.queries import queries_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("exit_buffer")]
-
-
-def text(page: Any) -> str:
-    """The words of a page, in one line."""
-    return " ".join(re.sub(r"<[^>]+>", " ", page.content.decode()).split())
-
-
-@pytest.fixture
-def shifter(client: Client) -> Client:
-    """Somebody from the staff, logged in."""
-    client.force_login(a_user("shifter", "operator"))
-    return client
 
 
 def test_an_empty_list_says_what_to_do_next(client: Client) -> None:

@@ -1,9 +1,8 @@
-"""Slices: cut from samples, given out to workers, brought to an end once; and exact counts of them."""
+"""Slices: given out to workers, brought to an end once; and exact counts of them."""
 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -11,37 +10,21 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.runs.errors import DomainError, NotFound
-from apps.stf import selectors, services
-from apps.stf.models import FastMonSample, FastRun, TFSlice
-from apps.stf.services.slice_cutting import is_kept, shared_out
+from apps.runs.errors import NotFound
+from apps.stf import services
+from apps.stf.models import FastRun, TFSlice
 from apps.stf.services.slices import fair_shares
-from tests.factories import a_running_run, ended, kinds, registered
+from tests.factories import kinds
 from tests.slices import (
-    SLICED,
     a_sliced_run,
     counted,
     done,
     expire,
     failed,
-    heard,
     report,
     slice_of,
     states,
-    to_cut,
 )
-
-COUNTS = st.lists(st.integers(0, 30), max_size=8)
-
-
-@given(total=st.integers(0, 200), room=COUNTS)
-def test_what_is_shared_out_is_even_and_as_much_as_there_is_room_for(total: int, room: list[int]) -> None:
-    shares = shared_out(total, room)
-
-    assert sum(shares) == min(total, sum(room))
-    assert all(share <= most for share, most in zip(shares, room, strict=True))
-    not_full = [share for share, most in zip(shares, room, strict=True) if share < most]
-    assert not not_full or max(shares) - min(not_full) <= 1
 
 
 @given(free=st.integers(-5, 50), runs=st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), max_size=5))
@@ -58,111 +41,6 @@ def test_free_places_go_to_the_runs_that_have_the_fewest(free: int, runs: list[t
                 shares.get(other, 0) == left
                 or given_out[run] + share <= given_out[other] + shares.get(other, 0) + 1
             )
-
-
-@given(open_slices=st.integers(0, 500), limit=st.integers(1, 200))
-def test_sampling_down_keeps_less_the_more_waits(open_slices: int, limit: int) -> None:
-    kept = [sequence for sequence in range(64) if is_kept(sequence, open_slices, limit)]
-    kept_with_more = [sequence for sequence in range(64) if is_kept(sequence, open_slices + 1, limit)]
-
-    assert set(kept_with_more) <= set(kept)
-    assert len(kept) == 64 if open_slices <= limit else len(kept) <= 32
-    if open_slices >= 2 * limit:
-        assert not kept
-
-
-@pytest.mark.django_db
-@pytest.mark.usefixtures("exit_buffer")
-class TestCutting:
-    def test_the_slices_of_a_sample_are_shared_over_its_files_and_cover_them(self) -> None:
-        run = a_running_run(**SLICED | {"slices_per_sample": 5})
-        to_cut(run, 1, length=7)
-        assert services.cut_samples() == 1
-
-        ranges = TFSlice.objects.order_by("pk").values_list("slice_id", "tf_first", "tf_last", "tf_count")
-        assert list(ranges) == [
-            (0, 1000, 1001, 2),
-            (1, 1002, 1003, 2),
-            (2, 1004, 1006, 3),
-            (0, 1100, 1102, 3),
-            (1, 1103, 1106, 4),
-        ]
-        assert counted(run) == states(run) == {"queued": 5}
-        entry = run.journal.get(kind="slices_created")
-        assert entry.payload == {"count": 5, "samples": 1, "sequences": [1]}
-
-    @pytest.mark.parametrize(("wanted", "made"), [(1, 2), (2, 2), (7, 7), (100, 10)])
-    def test_a_file_has_one_slice_at_least_and_no_more_than_its_tfs(self, wanted: int, made: int) -> None:
-        assert counted(a_sliced_run(slices_per_sample=wanted)) == {"queued": made}
-
-    def test_samples_of_several_runs_are_cut_together_once(self) -> None:
-        first, second = (a_running_run(**SLICED) for _ in range(2))
-        to_cut(first, 1, 2)
-        to_cut(second, 1)
-
-        assert (services.cut_samples(), services.cut_samples()) == (3, 0)
-        assert (counted(first), counted(second)) == ({"queued": 12}, {"queued": 6})
-
-    def test_no_more_samples_than_asked_for_are_cut_the_oldest_first(self) -> None:
-        run = a_running_run(**SLICED)
-        to_cut(run, 1, 2, 3)
-        services.cut_samples(2)
-
-        slicing = FastMonSample.objects.order_by("sequence").values_list("slicing", flat=True)
-        assert list(slicing) == ["cut", "cut", "waiting"]
-
-    def test_with_sample_down_some_are_not_cut_once_too_many_wait(self) -> None:
-        run = a_running_run(**SLICED | {"backlog_policy": "sample_down", "backlog_limit": 12})
-        to_cut(run, *range(1, 20))
-        services.cut_samples()
-
-        cut = FastMonSample.objects.filter(slicing="cut").values_list("sequence", flat=True)
-        assert list(cut) == [1, 2, 3, 8]
-        skipped = FastMonSample.objects.filter(slicing="skipped").first()
-        assert skipped is not None
-        assert skipped.slicing_reason == "more than 12 slices wait for workers (policy sample_down)"
-        entry = run.journal.get(kind="slicing_skipped")
-        assert (entry.payload["samples"], entry.payload["sequences"][0]) == (15, 4)
-        assert selectors.slicing_reasons(run) == [(skipped.slicing_reason, 15)]
-
-    def test_with_newest_first_the_oldest_beyond_the_limit_are_skipped(self) -> None:
-        run = a_sliced_run(3, backlog_policy="newest_first", backlog_limit=8)
-        assert (services.shed_backlogs(), services.shed_backlogs()) == (10, 0)
-
-        assert counted(run) == states(run) == {"queued": 8, "skipped": 10}
-        kept = TFSlice.objects.filter(status="queued").values_list("pk", flat=True)
-        assert min(kept) > max(TFSlice.objects.filter(status="skipped").values_list("pk", flat=True))
-        assert run.journal.get(kind="slices_skipped").payload["count"] == 10
-        outcome = run.journal.get(kind="sample_processed").payload
-        assert outcome == {"sequence": 1, "done": 0, "failed": 0, "skipped": 6}
-        assert [(one.status, one.count) for one in selectors.slice_reasons(run)] == [("skipped", 10)]
-
-    def test_a_policy_that_is_changed_holds_for_those_that_wait(self) -> None:
-        run = a_sliced_run(3, backlog_limit=8)
-        assert services.shed_backlogs() == 0
-        services.set_backlog_policy(run.run_number, "newest_first", by="ann")
-        services.set_backlog_policy(run.run_number, "newest_first", by="ann")
-
-        assert services.shed_backlogs() == 10
-        entry = run.journal.get(kind="backlog_policy_changed")
-        assert (entry.actor, entry.payload) == ("ann", {"before": "all", "policy": "newest_first"})
-
-    @pytest.mark.parametrize(
-        ("policy", "by", "error"),
-        [
-            ("oldest_first", "ann", "there is no backlog policy 'oldest_first'; there are all, newest_first"),
-            ("all", " ", "changing the policy needs a name"),
-        ],
-    )
-    def test_a_policy_that_cannot_be_is_refused(self, policy: str, by: str, error: str) -> None:
-        with pytest.raises(DomainError, match=error):
-            services.set_backlog_policy(a_running_run(**SLICED).run_number, policy, by=by)
-
-    def test_a_run_without_slices_has_no_policy(self) -> None:
-        with pytest.raises(DomainError, match="has no slices: its workflow samples or cuts nothing"):
-            services.set_backlog_policy(a_running_run().run_number, "all", by="ann")
-        with pytest.raises(NotFound):
-            services.set_backlog_policy(1, "all", by="ann")
 
 
 @pytest.mark.django_db
@@ -311,107 +189,3 @@ class TestResults:
         with pytest.raises(NotFound, match=f"slice_result: no slice has the req_id {unknown}"):
             services.record_results([report(one), services.SliceReport(unknown, good=True)])
         assert counted(run) == {"queued": 4, "claimed": 2}
-
-
-@pytest.mark.django_db
-@pytest.mark.usefixtures("exit_buffer")
-class TestTheEnd:
-    def finish(self, run: Any) -> None:
-        while claimed := services.claim_slices(5):
-            done(*claimed)
-
-    def test_a_run_is_drained_when_it_has_ended_and_nothing_of_it_is_left(self) -> None:
-        run = a_sliced_run()
-        registered(*run.stf_files.all())
-        assert not services.mark_drained(run, stop=[])
-        self.finish(run)
-        assert not services.mark_drained(run, stop=[])
-        ended(run, count=1)
-        assert services.mark_drained(run, stop=["worker-1"])
-        assert services.mark_drained(run, stop=["worker-1"])
-
-        entry = run.journal.get(kind="stop_transformer")
-        assert entry.payload["content"]["worker_ids"] == ["worker-1"]
-        assert list(selectors.fast_runs_at_work()) == []
-
-    def test_an_stf_that_is_not_sampled_yet_is_waited_for(self) -> None:
-        run = a_sliced_run()
-        self.finish(run)
-        from tests.factories import an_stf
-
-        an_stf(run, 2)
-        assert not services.mark_drained(ended(run, count=2), stop=[])
-
-    def test_one_that_comes_after_the_end_has_its_slices_too(self) -> None:
-        run = ended(a_sliced_run(), count=1)
-        self.finish(run)
-        assert services.mark_drained(run, stop=[])
-        to_cut(run, 2)
-        services.cut_samples()
-
-        assert [fast.run for fast in selectors.fast_runs_at_work()] == [run]
-        assert len(services.claim_slices(1)) == 2
-
-    def test_workers_are_announced_once_and_only_for_slices(self) -> None:
-        run, without = a_running_run(**SLICED, target_worker_count=3), a_running_run()
-        for _ in range(2):
-            services.announce_workers(run)
-            services.announce_workers(without)
-
-        content = run.journal.get(kind="run_imminent_worker").payload["content"]
-        assert (content["target_worker_count"], content["core_count"]) == (3, 3)
-        assert kinds(without, "run_imminent_worker") == []
-
-    def test_how_many_workers_are_wanted_is_said_when_it_changes(self) -> None:
-        run = a_sliced_run()
-        for wanted in (2, 2, 1):
-            services.set_wanted_workers(run, wanted, {"backlog": 6})
-
-        entries = run.journal.filter(kind="workers_wanted").order_by("id")
-        assert [(entry.payload["before"], entry.payload["wanted"]) for entry in entries] == [(0, 2), (2, 1)]
-
-
-@pytest.mark.django_db
-@pytest.mark.usefixtures("exit_buffer")
-class TestBacklog:
-    def test_it_says_what_waits_for_how_long_and_until_when(self) -> None:
-        run = a_sliced_run(2, slice_processing_time=2.0)
-        heard()
-        services.claim_slices(1)
-        backlog = selectors.backlog(FastRun.objects.get(run=run))
-
-        assert (backlog.queued, backlog.claimed, backlog.open, backlog.workers_up) == (10, 2, 12, 1)
-        assert backlog.arrival_rate == pytest.approx(1.2)
-        assert backlog.slice_seconds == 2.0
-        assert backlog.seconds_to_drain is None  # 1.2 come in a second, and 0.5 go
-        assert 0 <= backlog.oldest_seconds < 5
-        assert backlog.waits_for == ""
-
-    def test_a_worker_that_is_kept_from_work_is_not_taken_for_a_fast_one(self) -> None:
-        run = a_sliced_run(2)
-        heard()
-        done(*services.claim_slices(1))
-        TFSlice.objects.filter(status="done").update(completed_at=timezone.now() - timedelta(seconds=5))
-        backlog = selectors.backlog(FastRun.objects.get(run=run))
-
-        assert backlog.finish_rate == pytest.approx(0.4, rel=0.05)
-        assert backlog.slice_seconds == pytest.approx(1.0)
-        assert backlog.worker_seconds == pytest.approx(2.5, rel=0.05)  # two in five seconds of one worker
-
-    def test_without_worker_it_says_who_has_to_start_one(self) -> None:
-        reasons = {
-            workers: selectors.backlog(FastRun.objects.get(run=a_sliced_run(workers=workers))).waits_for
-            for workers in ("local", "panda", "external")
-        }
-        assert reasons == {
-            "local": "a worker to be up",
-            "panda": "a worker to be up: PanDA has none running",
-            "external": "a worker to be up: somebody has to start one (swf-testbed worker)",
-        }
-
-    def test_an_empty_one_is_drained(self) -> None:
-        run = a_sliced_run()
-        TestTheEnd().finish(run)
-        backlog = selectors.backlog(FastRun.objects.get(run=run))
-        assert (backlog.open, backlog.seconds_to_drain, backlog.oldest_at) == (0, 0.0, None)
-        assert backlog.slice_seconds == pytest.approx(1.0)

@@ -1,14 +1,17 @@
-"""Fixtures of the pilots' tests with real engines."""
+"""Fixtures of the pilots' tests, with real engines and without."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from services.base import Engine
+from services.panda.pilot import attempt, patience, payload
 from services.panda.pilot.engine import Pilots
 from tests.services.pilot.processing import WALL_SECONDS, processing  # noqa: F401 - a fixture
+from tests.services.pilot.world import World
 
 
 @pytest.fixture(scope="module")
@@ -22,3 +25,14 @@ def pilots(panda: Engine) -> Iterator[Engine]:
         running.start()
         yield running
         running.stop()
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A pilot that does not wait long for anything."""
+    monkeypatch.setattr(attempt, "HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(payload, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(payload, "WEIGH_SECONDS", 0.05)
+    monkeypatch.setattr(patience, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(patience, "GRACE_SECONDS", 0.2)
+    return World(tmp_path)

@@ -15,7 +15,7 @@ import pytest
 from services.panda.pilot import attempt, directory, patience, payload, staging
 from services.panda.pilot.patience import Stop
 from tests.services.pilot.fakes import described
-from tests.services.pilot.test_pilot_jobs import OUTPUT, World, recover
+from tests.services.pilot.world import OUTPUT, World, recover
 
 MOST_INSTANTS = 300
 
