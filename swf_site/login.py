@@ -9,6 +9,7 @@ from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse
 
 from apps.agents.services import TooManyGuesses
+from apps.runs.people import people
 
 
 class Login(LoginView):
@@ -17,9 +18,9 @@ class Login(LoginView):
     template_name = "login.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """With the name of the identity provider, if there is one."""
+        """With the name of the identity provider, if there is one, and whether anybody could log in."""
         provider = settings.SWF_OIDC_NAME if settings.SWF_OIDC_ISSUER else ""
-        return super().get_context_data(provider=provider, **kwargs)
+        return super().get_context_data(provider=provider, has_users=people().exists(), **kwargs)
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Log in; after too many wrong passwords, the page says when the next one is tried (429)."""

@@ -32,6 +32,7 @@ for _kind in CLASSES:
     os.environ.pop(_kind.selected_by, None)
 os.environ.pop("BROKER_URL_FILE", None)
 os.environ["SWF_TRANSFER"] = "posix"  # in milliseconds; the tests of XRootD switch over
+os.environ["SWF_ANONYMOUS_READ"] = "true"  # tests look at pages as nobody; those of access say who looks
 os.environ["SWF_HOME"] = tempfile.mkdtemp(prefix="swf-test-")
 atexit.register(shutil.rmtree, os.environ["SWF_HOME"], ignore_errors=True)
 os.environ["SECRET_KEY"] = "for tests only"

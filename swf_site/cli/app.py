@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from swf_site.cli.home import Home, current_home
 from swf_site.cli.supervisor import Supervisor
 
 INTERRUPTED = 130
+ANONYMOUS_READ = "SWF_ANONYMOUS_READ"
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -155,6 +157,8 @@ def demo(
     """Set up, start, take one run, show its result; the system stays up. Exit status 0 only if it closes."""
     home = current_home()
     request = RunRequest(DEMO_WORKFLOW, stf_count, stf_size, stf_interval, from_dir)
+    # What it shows is made up, and there is no user yet who could log in.
+    os.environ.setdefault(ANONYMOUS_READ, "true")
     with _interruptible(home):
         _start(home, bus)
         try:
@@ -327,6 +331,11 @@ def _say_waiting() -> None:
 
 def _say_where(home: Home) -> None:
     out.print(f"Dashboard: [link={home.dashboard}]{home.dashboard}[/link]")
+    if system.needs_login(home):
+        out.print(
+            "It is for users: swf-testbed manage createsuperuser makes the first."
+            f" Stopped, and started with {ANONYMOUS_READ}=true, it is for anybody who reaches it."
+        )
     out.print("State: swf-testbed status-local    Stop: swf-testbed stop-local")
 
 

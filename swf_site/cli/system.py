@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from http import HTTPStatus
 
 from services.base import REPOSITORY, Engine
 from services.bus import BROKERS, Bus, another_broker, choose_bus, chosen_bus
@@ -159,15 +160,28 @@ def inspect(home: Home) -> SystemState:
 
 def web_answers(home: Home) -> str | None:
     """None when the web server gives any answer but a failure of its own, else the reason."""
+    try:
+        status = _status_of_front_page(home)
+    except (OSError, http.client.HTTPException) as error:
+        return str(error)
+    return None if status < 500 else f"{home.dashboard} answers {status}"
+
+
+def needs_login(home: Home) -> bool:
+    """Whether the web server, if it answers, shows its pages to users alone."""
+    try:
+        return _status_of_front_page(home) == HTTPStatus.FOUND
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+def _status_of_front_page(home: Home) -> int:
     connection = http.client.HTTPConnection("127.0.0.1", home.web_port, timeout=5)
     try:
         connection.request("GET", "/")
-        status = connection.getresponse().status
-    except (OSError, http.client.HTTPException) as error:
-        return str(error)
+        return connection.getresponse().status
     finally:
         connection.close()
-    return None if status < 500 else f"{home.dashboard} answers {status}"
 
 
 def _program(

@@ -178,7 +178,7 @@ SPECTACULAR_SETTINGS = {
 # So many processes serve the web. One can do no more than one processor can, and two leave it something.
 SWF_WEB_PROCESSES = env.number("SWF_WEB_PROCESSES", min(2, os.cpu_count() or 1))
 # Whether pages, REST and streams show what there is to anybody who reaches the server, or only to those with a role.
-SWF_ANONYMOUS_READ = env.flag("SWF_ANONYMOUS_READ", default=not SWF_PRODUCTION)
+SWF_ANONYMOUS_READ = env.flag("SWF_ANONYMOUS_READ", default=False)
 # How often one token, user or address may ask over REST.
 SWF_THROTTLE = env.rate("SWF_THROTTLE", "1200/minute" if SWF_PRODUCTION else "")
 SWF_THROTTLE_ANONYMOUS = env.rate("SWF_THROTTLE_ANONYMOUS", "120/minute" if SWF_PRODUCTION else "")

@@ -18,7 +18,7 @@ import pytest
 from services.base import REPOSITORY
 from services.bus import chosen_bus
 from services.registry import CLASSES
-from swf_site.cli import main, processes, system
+from swf_site.cli import app, main, processes, system
 from swf_site.cli.demo import RunRequest, summary
 from swf_site.cli.errors import CommandError
 from swf_site.cli.home import Home
@@ -243,6 +243,17 @@ def test_the_users_own_broker_outranks_the_option(
     monkeypatch.setenv("ACTIVEMQ_HOST", "broker.example.org")
     assert main(["start-local", "--bus", "pgmq"]) == 1
     assert "ACTIVEMQ_HOST names a broker of your own" in capsys.readouterr().err
+
+
+def test_only_the_demo_shows_its_pages_to_anybody(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[str | None] = []
+    monkeypatch.setattr(app, "_start", lambda *_: started.append(os.environ.get("SWF_ANONYMOUS_READ")))
+    monkeypatch.setattr(app, "follow_run", lambda *_: 0)
+    monkeypatch.setattr(app, "_stop", lambda *_: None)
+    assert main(["start-local"]) == main(["demo", "--stop"]) == 0
+    monkeypatch.setenv("SWF_ANONYMOUS_READ", "false")
+    assert main(["demo", "--stop"]) == 0
+    assert started == [None, "true", "false"]
 
 
 def test_strays_of_a_killed_supervisor_are_found_and_ended(supervisor: Supervisor) -> None:

@@ -79,7 +79,7 @@ def test_each_has_the_same_variables(
         given = dict(one["environment"])
         process = programs[f"program:{name}"].get("environment", "").partition("=")[2].strip('"')
         assert given.pop("SWF_PROCESS", "") == process
-        assert set(given) - {"SWF_RUCIO_LISTEN", "SWF_PANDA_LISTEN"} == expected
+        assert set(given) - {"SWF_RUCIO_LISTEN", "SWF_PANDA_LISTEN", "SWF_ANONYMOUS_READ"} == expected
     assert set(services[compose.PREPARATION]["environment"]) == expected
 
 

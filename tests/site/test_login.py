@@ -44,6 +44,12 @@ def test_who_is_not_known_is_told_so(client: Client, name: str, password: str) -
     assert "_auth_user_id" not in client.session
 
 
+def test_without_users_it_says_how_the_first_is_made(client: Client) -> None:
+    assert "manage createsuperuser" in text(client.get("/login/"))
+    a_user("ann", password="beam")
+    assert "createsuperuser" not in text(client.get("/login/"))
+
+
 def test_the_login_leads_to_no_other_server(client: Client) -> None:
     a_user("ann", password="beam")
 

@@ -16,7 +16,12 @@ from tests.web import Web
 
 HOST = "swf.example.org"
 SECRET = "iQ7vLx2mZk9Tn4Rb8Wc1Yd6Pf3Gh5Js0Ua-Eo_Vq-Xw-Nz-Kr-Mt"
-IN_PRODUCTION = {"SWF_PRODUCTION": "true", "SWF_ALLOWED_HOSTS": HOST + ",127.0.0.1", "SECRET_KEY": SECRET}
+IN_PRODUCTION = {
+    "SWF_PRODUCTION": "true",
+    "SWF_ALLOWED_HOSTS": HOST + ",127.0.0.1",
+    "SWF_ANONYMOUS_READ": "",
+    "SECRET_KEY": SECRET,
+}
 
 
 def check(**variables: str) -> subprocess.CompletedProcess[str]:
@@ -52,6 +57,16 @@ def test_what_is_not_for_others_is_refused(variables: dict[str, str], words: str
 
     assert done.returncode != 0
     assert words in done.stderr.splitlines()[-1]
+
+
+def test_pages_are_for_users_unless_it_is_said() -> None:
+    command = [sys.executable, "-c", "from django.conf import settings; print(settings.SWF_ANONYMOUS_READ)"]
+    environment = {name: value for name, value in os.environ.items() if name != "SWF_ANONYMOUS_READ"}
+    for given, expected in ({}, "False"), ({"SWF_ANONYMOUS_READ": "true"}, "True"):
+        done = subprocess.run(
+            command, cwd=REPOSITORY, env=environment | given, capture_output=True, text=True, timeout=60
+        )
+        assert done.stdout.strip() == expected, done.stderr
 
 
 @pytest.fixture
