@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 from channels.db import database_sync_to_async
@@ -29,7 +29,9 @@ class Readers:
     Browsers must come from a page of this server. A token is brought by a program, which comes from no page.
     """
 
-    def __init__(self, application: Application, *, feed: Feed) -> None:
+    def __init__(self, application: Application, *, feed: Feed, narrowed: Collection[str] = ()) -> None:
+        """`narrowed` are the paths that show a reader of one namespace what is in it; others show all, or nothing."""
+        self._narrowed = narrowed
         self._application = application
         self._from_our_pages: Application = AllowedHostsOriginValidator(application)
         self._watch = Watch(feed)
@@ -37,17 +39,17 @@ class Readers:
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         try:
             reader = await database_sync_to_async(reader_of)(scope)
-            if reader.namespace:
+            if reader.namespace and scope["path"] not in self._narrowed:
                 raise NotAllowed(
                     f"this token is good for the namespace {reader.namespace} only, and live pages show all: "
-                    "follow /api/messages/stream/"
+                    "follow /api/messages/stream/ or /ws/messages/"
                 )
         except AccessRefused as refusal:
             await _open_to_close(receive, send, _code(refusal), str(refusal))
         except DatabaseError:
             await _open_to_close(receive, send, TRY_AGAIN_LATER, "the database does not answer")
         else:
-            await self._serve(reader, scope, receive, send)
+            await self._serve(reader, scope | {"reader": reader}, receive, send)
 
     async def _serve(self, reader: Reader, scope: dict[str, Any], receive: Any, send: Any) -> None:
         application = self._from_our_pages if reader.token_id is None else self._application

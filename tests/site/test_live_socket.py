@@ -79,6 +79,13 @@ def test_a_refusal_comes_with_its_reason(web: Web) -> None:
         assert closed(page) == (NO_SUCH_RUN, "there is no run 999999")
 
 
+def test_the_message_stream_is_there_too(web: Web) -> None:
+    note("before")
+    with opened(web, f"messages/?msg_types=note&last_event_id={newest_position() - 1}") as page:
+        assert json.loads(page.recv())["type"] == "connected"
+        assert [event["data"]["subject"] for event in json.loads(page.recv())["events"]] == ["before"]
+
+
 def test_an_open_socket_is_closed_when_its_token_is_revoked(web: Web) -> None:
     new = issue_token(a_user("ann", "viewer"), by="eve", name="for tests")
     while sequence():

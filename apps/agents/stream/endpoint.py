@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from http import HTTPStatus
 from io import BytesIO
 from typing import Any
@@ -25,11 +24,11 @@ from apps.runs.selectors import newest_position
 
 from ..access import CHALLENGE, AccessRefused, NotAllowed, NotNow, Reader, reader_of
 from ..watch import Watch
-from .events import BadQuery, Wish, packed, streamed, wish_of
+from .beginning import Gone, position_of, wish_in
+from .events import BadQuery, Wish, streamed
+from .forms import ServerSentEvents
 from .line import Line
 
-# Whoever is further behind had better read the journal's pages, or begin anew.
-MOST_BEHIND = 100_000
 # About 100 kB, so much is on its way to a client that does not read.
 BATCH = 100
 _PROBLEM = b"application/problem+json"
@@ -48,8 +47,10 @@ class MessageStream:
     """The endpoint, fed by `feed`. One task per client; no thread, and no query as long as it keeps up."""
 
     def __init__(self, *, feed: Feed) -> None:
-        self._feed = feed
-        self._batches = Batches(feed.attach(streamed), packed, limit=BATCH)
+        self.feed = feed
+        self.tail = feed.attach(streamed)
+        self._form = ServerSentEvents()
+        self._batches = Batches(self.tail, self._form.packed, limit=BATCH)
         self._watch = Watch(feed)
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -66,7 +67,9 @@ class MessageStream:
             (b"x-content-type-options", b"nosniff"),
         ]
         await send({"type": "http.response.start", "status": HTTPStatus.OK.value, "headers": headers})
-        line = Line(send, feed=self._feed, batches=self._batches, wish=wish, position=position)
+        line = Line(
+            send, form=self._form, feed=self.feed, batches=self._batches, wish=wish, position=position
+        )
         try:
             await until_gone(line.run(), receive, self._watch.refusal(reader, scope))
         finally:
@@ -88,7 +91,8 @@ class MessageStream:
         _check_host(scope)
         try:
             reader, newest = await database_sync_to_async(_look)(scope)
-            wish = _within(reader, _wish(scope))
+            wish = wish_in(scope, reader)
+            return reader, wish, position_of(wish, newest)
         except NotAllowed as error:
             raise Refusal(HTTPStatus.FORBIDDEN, str(error)) from error
         except NotNow as error:
@@ -99,31 +103,16 @@ class MessageStream:
             raise Refusal(HTTPStatus.UNAUTHORIZED, str(error), challenge) from error
         except BadQuery as error:
             raise Refusal(HTTPStatus.BAD_REQUEST, str(error)) from error
+        except Gone as error:
+            raise Refusal(HTTPStatus.GONE, str(error)) from error
         except DatabaseError as error:
             raise Refusal(
                 HTTPStatus.SERVICE_UNAVAILABLE, database_away(error), {b"retry-after": b"2"}
             ) from error
-        position = newest if wish.last_event_id is None else wish.last_event_id
-        _check_reach(position, newest)
-        return reader, wish, position
 
 
 def _look(scope: dict[str, Any]) -> tuple[Reader, int]:
     return reader_of(scope), newest_position()
-
-
-def _wish(scope: dict[str, Any]) -> Wish:
-    last_event_id = dict(scope["headers"]).get(b"last-event-id", b"").decode("latin1").strip()
-    return wish_of(scope["query_string"].decode("latin1"), last_event_id)
-
-
-def _within(reader: Reader, wish: Wish) -> Wish:
-    """The wish, kept to the namespace of the reader's token."""
-    if not reader.namespace:
-        return wish
-    if wish.namespace not in {"", reader.namespace}:
-        raise NotAllowed(f"this token is good for the namespace {reader.namespace} only")
-    return replace(wish, namespace=reader.namespace)
 
 
 def _check_host(scope: dict[str, Any]) -> None:
@@ -131,21 +120,6 @@ def _check_host(scope: dict[str, Any]) -> None:
         ASGIRequest(scope, BytesIO()).get_host()
     except DisallowedHost as error:
         raise Refusal(HTTPStatus.BAD_REQUEST, "this server does not answer under that host name") from error
-
-
-def _check_reach(position: int, newest: int) -> None:
-    if position > newest:
-        raise Refusal(
-            HTTPStatus.GONE,
-            f"the journal ends at {newest}, before the event {position}: it is another one; "
-            "begin anew, without a last event id",
-        )
-    if newest - position > MOST_BEHIND:
-        raise Refusal(
-            HTTPStatus.GONE,
-            f"{newest - position} events have followed the event {position}, more than {MOST_BEHIND}: "
-            f"read them from /api/journal/?after={position}, or begin anew, without a last event id",
-        )
 
 
 async def _answer(send: Send, refusal: Refusal) -> None:

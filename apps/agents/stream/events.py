@@ -1,4 +1,4 @@
-"""Journal entries as server-sent events, made once for all clients; and which of them a client wishes."""
+"""Journal entries as the stream tells of them, made once for all clients; and which of them a client wishes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from urllib.parse import parse_qs
 
 from pydantic import ValidationError
 
-from apps.runs.live.batches import Batch
 from apps.runs.live.payloads import live_event
 from apps.runs.models import JournalEntry
 
@@ -25,14 +24,14 @@ class BadQuery(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Streamed:
-    """One entry: what filters look at, and the bytes that go out."""
+    """One entry: what filters look at, and what is told of it, as JSON in one line."""
 
     position: int
     kind: str
     agents: tuple[str, ...]
     run_id: str
     namespace: str
-    frame: bytes
+    data: str
 
 
 def streamed(entry: JournalEntry) -> Streamed:
@@ -46,21 +45,8 @@ def streamed(entry: JournalEntry) -> Streamed:
         agents=(entry.actor, by) if isinstance(by, str) else (entry.actor,),
         run_id="" if run_number is None else str(run_number),
         namespace=entry.namespace.name if entry.namespace else "",
-        frame=frame(entry.kind, _message(entry) or event, position=event["position"]),
+        data=json.dumps(_message(entry) or event),
     )
-
-
-def frame(kind: str, data: Any, *, position: int) -> bytes:
-    """One event: its type, its data as JSON in one line, and the position to go on from."""
-    return f"event: {kind}\nid: {position}\ndata: {json.dumps(data)}\n\n".encode()
-
-
-def beat(waits_for: str, *, position: int) -> bytes:
-    """What shows that the line is up: a comment, with the reason why news may be late, and the position so far.
-
-    The id moves what a client goes on from, though its filters have let nothing through, and raises no event.
-    """
-    return f": {waits_for or 'heartbeat'}\nid: {position}\n\n".encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +70,6 @@ class Wish:
             and (not self.run_ids or event.run_id in self.run_ids)
             and (not self.namespace or event.namespace == self.namespace)
         )
-
-
-def packed(events: list[Streamed], wish: Wish) -> Batch[bytes]:
-    """What is wished of these events, as it goes out."""
-    body = b"".join(event.frame for event in events if wish.covers(event))
-    return Batch(events[-1].position, body or None)
 
 
 def wish_of(query: str, last_event_id: str = "") -> Wish:

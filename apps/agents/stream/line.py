@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Generic
 from uuid import uuid4
 
 from django.db import Error as DatabaseError
@@ -11,26 +12,28 @@ from apps.runs.live.batches import Batches
 from apps.runs.live.feed import Feed
 from apps.runs.live.serving import Send
 
-from .events import Streamed, Wish, beat, frame
+from .events import Streamed, Wish
+from .forms import Body, Form
 
 HEARTBEAT_SECONDS = 10.0
-RETRY_MILLISECONDS = 2000
 _DATABASE_RETRY_SECONDS = 1.0
 
 
-class Line:
+class Line(Generic[Body]):
     """Sends one client its events. Whoever runs it ends it when the client leaves, or may not read any more."""
 
     def __init__(
         self,
         send: Send,
         *,
+        form: Form[Body],
         feed: Feed,
-        batches: Batches[Streamed, Wish, bytes],
+        batches: Batches[Streamed, Wish, Body],
         wish: Wish,
         position: int,
     ) -> None:
         self._send = send
+        self._form = form
         self._feed = feed
         self._batches = batches
         self._wish = wish
@@ -39,11 +42,9 @@ class Line:
 
     async def run(self) -> None:
         """Greet the client, then send for ever, and wait where it reads slowly: `send` does."""
-        greeting = {"client_id": str(uuid4()), "status": "connected", "position": self._position}
-        hello = frame("connected", greeting, position=self._position)
         loop = asyncio.get_running_loop()
         with self._feed.bell() as bell:
-            await self._write(f"retry: {RETRY_MILLISECONDS}\n".encode() + hello)
+            await self._write(self._form.greeting(str(uuid4()), self._position))
             while True:
                 behind = await self._forward()
                 if loop.time() >= self._beat_at:
@@ -67,9 +68,8 @@ class Line:
         return not self._batches.ends_at(batch.position)
 
     async def _beat(self) -> None:
-        trouble = await self._feed.trouble()
-        await self._write(beat(" ".join(trouble.split()), position=self._position))
+        await self._write(self._form.beat(await self._feed.trouble(), self._position))
 
-    async def _write(self, body: bytes) -> None:
-        await self._send({"type": "http.response.body", "body": body, "more_body": True})
+    async def _write(self, body: Body) -> None:
+        await self._form.write(self._send, body)
         self._beat_at = asyncio.get_running_loop().time() + HEARTBEAT_SECONDS

@@ -1,4 +1,4 @@
-"""A client of the stream's ASGI application, without a server between."""
+"""A client of the stream's ASGI application, without a server between; and what it may read."""
 
 from __future__ import annotations
 
@@ -10,9 +10,41 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
+from channels.db import database_sync_to_async
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from apps.agents.bus.relay import sequence
+from apps.agents.services import issue_token
 from apps.agents.stream.endpoint import MessageStream
+from apps.runs import journal
+from apps.runs.selectors import newest_position
+from tests.people import a_user
 
 PATIENCE = 10.0
+
+
+def note(*subjects: str, **where: Any) -> None:
+    """Commit and number one entry after the other."""
+    for subject in subjects:
+        with transaction.atomic():
+            journal.record(journal.Change("note", subject=subject, **where))
+    while sequence():
+        pass
+
+
+def a_token(**what: Any) -> tuple[int, dict[str, str]]:
+    """A new token's id, and the header that brings it."""
+    user = User.objects.filter(username="ann").first() or a_user("ann", "viewer")
+    new = issue_token(user, **{"by": "tester", "name": "for tests", **what})
+    while sequence():
+        pass
+    return new.token.pk, {"authorization": f"Bearer {new.secret}"}
+
+
+commit = database_sync_to_async(note)
+token = database_sync_to_async(a_token)
+newest = database_sync_to_async(newest_position)
 
 
 @dataclass

@@ -5,69 +5,27 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from channels.db import database_sync_to_async
-from django.contrib.auth.models import User
-from django.db import OperationalError, transaction
+from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
 
-from apps.agents.bus.relay import sequence
-from apps.agents.services import issue_token, revoke_tokens
-from apps.agents.stream import endpoint, line
+from apps.agents.services import revoke_tokens
+from apps.agents.stream import beginning, endpoint, line
 from apps.agents.stream.endpoint import MessageStream
 from apps.runs import journal
-from apps.runs.live import batches, listen, tail
+from apps.runs.live import batches, tail
 from apps.runs.live.feed import Feed
 from apps.runs.models import Namespace
-from apps.runs.selectors import newest_position
 from tests.people import a_user
 
-from .client import reading
+from .client import commit, newest, reading, token
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.filterwarnings("ignore::ResourceWarning")]
-
-
-@pytest.fixture
-def feed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Feed]:
-    monkeypatch.setattr(listen, "STOP_SECONDS", 0.05)
-    running = Feed()
-    yield running
-    running.stop()
-
-
-@pytest.fixture
-def stream(feed: Feed) -> MessageStream:
-    made = MessageStream(feed=feed)
-    feed.start()
-    return made
-
-
-def note(*subjects: str, **where: Any) -> None:
-    """Commit and number one entry after the other."""
-    for subject in subjects:
-        with transaction.atomic():
-            journal.record(journal.Change("note", subject=subject, **where))
-    while sequence():
-        pass
-
-
-def a_token(**what: Any) -> tuple[int, dict[str, str]]:
-    """A new token's id, and the header that brings it."""
-    user = User.objects.filter(username="ann").first() or a_user("ann", "viewer")
-    new = issue_token(user, **{"by": "tester", "name": "for tests", **what})
-    while sequence():
-        pass
-    return new.token.pk, {"authorization": f"Bearer {new.secret}"}
-
-
-commit = database_sync_to_async(note)
-token = database_sync_to_async(a_token)
-newest = database_sync_to_async(newest_position)
 
 
 async def test_a_client_is_greeted_and_sent_what_happens_from_now_on(stream: MessageStream) -> None:
@@ -327,7 +285,7 @@ async def test_a_stream_ends_with_its_token(stream: MessageStream, monkeypatch: 
 async def test_what_makes_no_stream_is_answered_with_the_reason(
     stream: MessageStream, how: dict[str, Any], status: int, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(endpoint, "MOST_BEHIND", 2)
+    monkeypatch.setattr(beginning, "MOST_BEHIND", 2)
     await commit("one", "two", "three")
 
     async with reading(stream, **how) as answer:

@@ -10,7 +10,8 @@ import pytest
 from django.db import transaction
 
 from apps.agents.bus.relay import as_message, sequence
-from apps.agents.stream.events import BadQuery, Streamed, Wish, beat, streamed, wish_of
+from apps.agents.stream.events import BadQuery, Streamed, Wish, streamed, wish_of
+from apps.agents.stream.forms import Frames, ServerSentEvents
 from apps.runs import journal
 from apps.runs.live.payloads import live_event
 from apps.runs.selectors import entries_after
@@ -25,17 +26,24 @@ def told(**changes: Any) -> Streamed:
         "agents": ("daqsim",),
         "run_id": "100010",
         "namespace": "local",
-        "frame": b"",
+        "data": "{}",
     }
     return Streamed(**fields | changes)
 
 
-def parsed(frame: bytes) -> tuple[str, int, dict[str, Any]]:
-    """Type, id and data of a frame."""
-    *lines, empty, end = frame.decode().split("\n")
+def parsed(event: Streamed) -> tuple[str, int, dict[str, Any]]:
+    """Type, id and data of an event, which go out in either form."""
+    *lines, empty, end = ServerSentEvents().events([event], 0).decode().split("\n")
     assert (empty, end) == ("", "")
     fields = dict(line.split(": ", 1) for line in lines)
-    return fields["event"], int(fields["id"]), json.loads(fields["data"])
+    told = fields["event"], int(fields["id"]), json.loads(fields["data"])
+    frame = json.loads(Frames().events([event, event], 9))
+    assert frame == {
+        "type": "events",
+        "position": 9,
+        "events": [dict(zip(("event", "id", "data"), told, strict=True))] * 2,
+    }
+    return told
 
 
 @pytest.mark.django_db
@@ -48,7 +56,7 @@ def test_a_message_goes_out_as_on_the_bus_and_everything_else_as_to_the_pages() 
     assert {entry.kind for entry in entries} >= {"run_workflow", "start_run", "core_state"}
     for entry in entries:
         expected = as_message(entry) or live_event(entry)
-        assert parsed(streamed(entry).frame) == (entry.kind, entry.position, json.loads(json.dumps(expected)))
+        assert parsed(streamed(entry)) == (entry.kind, entry.position, json.loads(json.dumps(expected)))
 
 
 @pytest.mark.django_db
@@ -59,7 +67,7 @@ def test_what_another_system_said_on_the_bus_goes_out_too() -> None:
     sequence()
     (entry,) = entries_after(0, limit=1)
 
-    kind, _, data = parsed(streamed(entry).frame)
+    kind, _, data = parsed(streamed(entry))
 
     assert as_message(entry) is None
     assert (kind, data["msg_type"], data["sender"]) == ("stop_workflow", "stop_workflow", "their DAQ")
@@ -72,7 +80,7 @@ def test_an_entry_that_makes_no_message_goes_out_as_to_the_pages_and_parks_nothi
     sequence()
     (entry,) = entries_after(0, limit=2)
 
-    assert parsed(streamed(entry).frame)[2] == live_event(entry)
+    assert parsed(streamed(entry))[2] == live_event(entry)
     assert len(entries_after(0, limit=2)) == 1
 
 
@@ -123,5 +131,10 @@ def test_the_header_comes_before_the_query() -> None:
 
 
 def test_a_heartbeat_moves_the_position_and_is_no_event() -> None:
-    assert beat("", position=7) == b": heartbeat\nid: 7\n\n"
-    assert beat("the relay is 5 s behind", position=7) == b": the relay is 5 s behind\nid: 7\n\n"
+    assert ServerSentEvents().beat("", 7) == b": heartbeat\nid: 7\n\n"
+    assert ServerSentEvents().beat("the relay is 5 s\nbehind", 7) == b": the relay is 5 s behind\nid: 7\n\n"
+    assert json.loads(Frames().beat("it's away", 7)) == {
+        "type": "ping",
+        "position": 7,
+        "waits_for": "it's away",
+    }
