@@ -8,6 +8,7 @@ plain `pytest`.
 from __future__ import annotations
 
 import os
+from itertools import chain, zip_longest
 
 import pytest
 from xdist.remote import Producer
@@ -16,6 +17,25 @@ from xdist.workermanage import NodeManager, WorkerController
 
 # Whole testbeds have deadlines of their own and take both cores: nothing else runs beside them.
 ALONE = "tests/system"
+# Those that take half a minute and more begin first, so that in the end no process is alone with one of them.
+LONG = (
+    "tests/agents/worker/test_worker.py",
+    "tests/browser/test_live_processing.py",
+    "tests/services/pilot/test_pilots_service.py",
+    "tests/site/api/test_fuzz.py",
+    "tests/client/test_agent.py",
+    "tests/browser/test_live_pages.py",
+    "tests/panda/test_faults.py",
+    "tests/benchmarks/test_api.py",
+    "tests/agents/fastproc/test_processes.py",
+    "tests/browser/test_fastmon.py",
+    "tests/panda/test_server.py",
+    "tests/browser/test_api_pages.py",
+    "tests/services/test_processing_agent.py",
+    "tests/stf/test_slice_machine.py",
+    "tests/agents/stomp/test_faults.py",
+    "tests/test_spread.py",
+)
 MOST = 4  # each process brings a PostgreSQL, a Rucio and brokers
 # How long a process may take to stop them after Ctrl-C, before it is killed and they are left behind.
 NodeManager.EXIT_TIMEOUT = 60
@@ -23,17 +43,26 @@ NodeManager.EXIT_TIMEOUT = 60
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """How many processes `-n auto` means: one more than cores for the whole suite, none for tests that were named.
+    """How many processes `-n auto` means: two more than cores for the whole suite, none for tests that were named.
 
     Each waits for its engines for about half of the time.
     """
     whole = config.args_source == pytest.Config.ArgsSource.TESTPATHS
-    return min((os.cpu_count() or 1) + 1, MOST) if whole else 0
+    return min((os.cpu_count() or 1) + 2, MOST) if whole else 0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put those that run alone behind all others; those are in the order in which they were found."""
-    items.sort(key=lambda item: alone(item.nodeid))
+    """Put the long files first and those that run alone behind all others. Between them, files whose tests start engines,
+    and so wait, and files that compute come by turns: else all processes wait at one time, and compute at another.
+    """
+    waits: dict[str, bool] = {}
+    for item in items:
+        file = _file(item)
+        waits[file] = waits.get(file, False) or item.get_closest_marker("services") is not None
+    by_turns = zip_longest(*([file for file in waits if waits[file] is kind] for kind in (True, False)))
+    order = dict.fromkeys((*LONG, *chain.from_iterable(by_turns)))
+    place = {file: nth for nth, file in enumerate(order)}
+    items.sort(key=lambda item: (1, 0) if alone(item.nodeid) else (0, place[_file(item)]))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> AloneLast | None:
@@ -47,6 +76,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> AloneLa
 def alone(nodeid: str) -> bool:
     """Whether nothing may run beside this test."""
     return nodeid.startswith(f"{ALONE}/")
+
+
+def _file(item: pytest.Item) -> str:
+    return item.nodeid.partition("::")[0]
 
 
 class AloneLast(LoadFileScheduling):  # type: ignore[misc]

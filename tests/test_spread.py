@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from services.base import REPOSITORY
+from tests.spread import LONG
 
 OPTIONS = [
     "-p",
@@ -50,11 +51,12 @@ class Suite:
         self.log = directory / "log"
         (directory / "pytest.ini").write_text("[pytest]\ntestpaths = tests\n")
 
-    def file(self, folder: str, name: str, count: int, last: str = "") -> None:
-        """A file of tests."""
+    def file(self, folder: str, name: str, count: int, last: str = "", *, services: bool = False) -> None:
+        """A file of tests; with the mark `services` if they are said to start engines."""
         path = self.directory / "tests" / folder / f"test_{name}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(TEST.format(name=name, count=count, log=str(self.log), last=last))
+        test = TEST.format(name=name, count=count, log=str(self.log), last=last)
+        path.write_text(test + "pytestmark = pytest.mark.services\n" * services)
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Pytest on it."""
@@ -98,6 +100,22 @@ def test_whole_testbeds_have_the_machine_for_themselves(suite: Suite, files: int
     assert len(ran) == sum(range(files + 1)) + 4
     assert set(ran.values()) == {1}
     assert suite.alone()
+
+
+def test_long_files_begin_and_others_wait_and_compute_by_turns(suite: Suite) -> None:
+    for nth in range(3):
+        suite.file("runs", f"computes{nth}", count=2)
+    for nth in range(2):
+        suite.file("services", f"waits{nth}", count=2, services=True)
+    suite.file("stf", "slice_machine", count=1)
+    assert "tests/stf/test_slice_machine.py" in LONG
+    assert suite.run("-n", "0").returncode == 0
+    files = [name for what, name, nth, _ in suite.said() if (what, nth) == ("begin", "0")]
+    assert files == ["slice_machine", "waits0", "computes0", "waits1", "computes1", "computes2"]
+
+
+def test_the_long_files_are_there() -> None:
+    assert [file for file in LONG if not (REPOSITORY / file).is_file()] == []
 
 
 def test_a_process_that_dies_ends_the_run(suite: Suite) -> None:
