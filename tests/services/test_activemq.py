@@ -188,7 +188,8 @@ def test_a_taken_port_is_named(own: ActiveMQ) -> None:
 
 
 def test_usual_port_numbers_are_taken_when_free(tmp_path: Path) -> None:
-    usual = port(tmp_path, "elsewhere")
+    with socket.create_server((LOOPBACK, 0)) as another:
+        usual = int(another.getsockname()[1])
     assert port(tmp_path, "usual", usual) == usual
     with socket.create_server((LOOPBACK, usual)):
         assert not is_free(usual)

@@ -132,7 +132,7 @@ def test_a_run_is_archived_and_processed_at_both_sites_and_proved(testbed: Testb
 
 
 def test_a_site_goes_down_half_way_and_the_other_does_its_work(testbed: Testbed) -> None:
-    run = testbed.run(payload="sh -c 'sleep 2; cp %IN stf.root; date > stf.json'")
+    run = testbed.run(payload="sh -c 'sleep 3; cp %IN stf.root; date > stf.json'")
     testbed.take(run, *range(1, 9))
     testbed.until(lambda: run.processings.filter(site=JLAB, state="running").exists())
     services.site_down(JLAB, by="ann", reason="flood")

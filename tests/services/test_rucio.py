@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.db import connections
 
 from services.base import Engine, EngineError
 from services.rucio.engine import Rucio
@@ -21,6 +23,13 @@ pytestmark = pytest.mark.services
 def catalogue(rucio: Engine) -> Catalogue:
     """A new run with a rule for each site."""
     return Catalogue(rucio)
+
+
+@pytest.fixture
+def mortal(postgres: Engine) -> Iterator[Engine]:
+    """The database. Tests that come later do not ask over connections that ended with it."""
+    yield postgres
+    connections.close_all()
 
 
 def test_the_topology_is_complete(catalogue: Catalogue) -> None:
@@ -74,22 +83,22 @@ def test_a_killed_rucio_finishes_after_its_restart(catalogue: Catalogue, rucio: 
         assert not drafts.exists() or not any(drafts.iterdir())
 
 
-def test_rucio_survives_a_killed_database(catalogue: Catalogue, rucio: Engine, postgres: Engine) -> None:
+def test_rucio_survives_a_killed_database(catalogue: Catalogue, rucio: Engine, mortal: Engine) -> None:
     files = catalogue.write(30)
     catalogue.register(files)
-    _kill(postgres)
-    postgres.start()
+    _kill(mortal)
+    mortal.start()
     rucio.wait_ready()
     catalogue.wait_verified(files)
 
 
-def test_readiness_names_the_failing_daemon(rucio: Engine, postgres: Engine) -> None:
+def test_readiness_names_the_failing_daemon(rucio: Engine, mortal: Engine) -> None:
     assert rucio.ready() is None
-    postgres.stop()
+    mortal.stop()
     try:
         poll(lambda: " failing: " in str(rucio.ready()))
     finally:
-        postgres.start()
+        mortal.start()
         rucio.wait_ready()
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from services.panda.pilot import patience
 from services.panda.pilot.errors import Code, Stopped
 from services.panda.pilot.patience import Stop
 from services.panda.pilot.pilot import Pilot
@@ -44,7 +45,8 @@ def test_killed_job_ends_at_once_and_leaves_nothing(world: World, tmp_path: Path
     assert world.directories() == []
 
 
-def test_pilot_that_is_to_end_lets_a_short_job_end(world: World) -> None:
+def test_pilot_that_is_to_end_lets_a_short_job_end(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "GRACE_SECONDS", 20.0)
     world.panda.after_update = lambda _: world.stop.ask()
     assert world.do(described(command="echo a > out.txt"))["job_status"] == "finished"
 
