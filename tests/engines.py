@@ -60,10 +60,10 @@ class Engines:
             self._started[name] = chosen
         return self._started[name]
 
-    def stop(self) -> None:
-        """Stop them all, the last one first."""
-        while self._started:
-            self._started.popitem()[1].stop()
+    def stop(self, but: str = "") -> None:
+        """Stop them all, or all but one, the last one first."""
+        for name in [name for name in reversed(self._started) if name != but]:
+            self._started.pop(name).stop()
 
 
 @pytest.fixture(scope="session")

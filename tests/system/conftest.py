@@ -13,12 +13,18 @@ import pytest
 
 from services.base import REPOSITORY
 from services.bus import BROKERS, Bus
-from tests.engines import names_an_engine
+from tests.engines import Engines, names_an_engine
 
 from .testbed import Testbed
 
 # What the tests' own engines put into this process's environment must not reach the testbed under test.
 FOREIGN = ("SECRET_KEY", "DJANGO_SETTINGS_MODULE")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _machine_of_its_own(engines: Engines) -> None:
+    """These tests come last: what others have started ends, but the database, where theirs is to be dropped."""
+    engines.stop(but="postgres")
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +46,9 @@ def testbed(request: pytest.FixtureRequest) -> Iterator[Testbed]:
     command = [str(REPOSITORY / "swf-testbed")]
     try:
         subprocess.run([*command, "start-local", "--bus", bus], env=environment, check=True, timeout=240)
-        yield Testbed(home, environment, bus)
+        running = Testbed(home, environment, bus)
+        yield running
+        running.close()
     finally:
         subprocess.run([*command, "stop-local"], env=environment, check=False, timeout=120)
         shutil.rmtree(home, ignore_errors=True)

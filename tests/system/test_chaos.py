@@ -32,7 +32,9 @@ KILLS = 30
 VICTIMS = ("activemq", "data", "daqsim", "processing", "fastmon", "fastproc", "relay")
 # Beside the run of our own: as many messages of another DAQ, each of which is a task of the data agent.
 STFS, FOREIGN_STFS, FOREIGN_RUN = 200, 2000, 500_000
-OUTAGE_SECONDS = 20
+# Messages per second, so that they are sent as long as there are kills; what a broker that is away held up is caught up on.
+FOREIGN_RATE = 50
+OUTAGE_SECONDS = 10
 
 
 class Producer(threading.Thread):
@@ -55,10 +57,11 @@ class Producer(threading.Thread):
         with self._broker:
             messages: list[dict[str, Any]] = [self._daq.say("run_imminent"), self._daq.say("start_run")]
             messages += [self._stf(sequence) for sequence in range(1, FOREIGN_STFS + 1)]
-            for message in messages:
+            begin = time.monotonic()
+            for nth, message in enumerate(messages):
+                time.sleep(max(0.0, begin + nth / FOREIGN_RATE - time.monotonic()))
                 self._publish(message)
                 self.sent += message["msg_type"] == "stf_gen"
-                time.sleep(0.01)
 
     def _stf(self, sequence: int) -> dict[str, Any]:
         """An STF that the registrar will not find: this is about messages, not about copies."""
@@ -88,7 +91,7 @@ def _kill_at_random(testbed: Testbed) -> dict[str, int]:
         if testbed.is_running(victim):
             testbed.kill(victim)
             kills[victim] += 1
-        time.sleep(dice.uniform(0.3, 2.0))
+        time.sleep(dice.uniform(0.3, 1.5))
     return kills
 
 
@@ -96,7 +99,7 @@ def test_nothing_is_lost_or_doubled_whatever_is_killed(testbed: Testbed) -> None
     producer = Producer(testbed)
     producer.start()
     run = testbed.start_run(
-        *("--workflow", "demo", "--stf-count", str(STFS), "--stf-size", "50000", "--stf-interval", "0.3"),
+        *("--workflow", "demo", "--stf-count", str(STFS), "--stf-size", "50000", "--stf-interval", "0.2"),
         *("--set", 'processing.policy="none"'),  # this is about the bus; test_faults.py kills jobs, too
     )
     kills = _kill_at_random(testbed)

@@ -6,10 +6,17 @@ import json
 
 import pytest
 
+from services.bus import Bus
+
 from .test_transformers import SAMPLED, SLICES_EACH, STFS, counts
 from .testbed import Testbed, wait_until
 
-pytestmark = [pytest.mark.services, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.services,
+    pytest.mark.timeout(300),
+    # Any would do; so it is one with other tests.
+    pytest.mark.parametrize("testbed", [Bus.PGMQ], indirect=True),
+]
 
 
 def test_the_slices_of_a_run_are_processed_by_jobs_that_leave_when_it_is_through(testbed: Testbed) -> None:

@@ -18,6 +18,7 @@ pytestmark = [
 ]
 
 STFS = 30
+FEW_STFS = 15
 OF_RUN = "run_id = (SELECT id FROM runs_run WHERE run_number = %s)"
 
 
@@ -107,9 +108,11 @@ def test_the_brake_stops_everything_until_it_is_released(testbed: Testbed) -> No
 def test_archiving_goes_on_without_panda(testbed: Testbed) -> None:
     testbed.stop("panda")
     try:
-        run = testbed.start_run("--workflow", "fast", "--stf-count", str(STFS))
+        run = testbed.start_run("--workflow", "fast", "--stf-count", str(FEW_STFS))
         released = f"SELECT count(*) FROM stf_stffile WHERE {OF_RUN} AND buffer = 'released'"
-        wait_until(lambda: testbed.rows(released, run) == [(STFS,)], seconds=60, what="the buffer is empty")
+        wait_until(
+            lambda: testbed.rows(released, run) == [(FEW_STFS,)], seconds=60, what="the buffer is empty"
+        )
         waiting = "SELECT description FROM agents_systemagent WHERE instance_name = 'processing'"
         wait_until(
             lambda: "PanDA" in testbed.rows(waiting)[0][0],
@@ -119,4 +122,4 @@ def test_archiving_goes_on_without_panda(testbed: Testbed) -> None:
     finally:
         testbed.start("panda")
     wait_until(lambda: testbed.lifecycle(run) == "closed", seconds=180, what="the run is closed")
-    assert _done(testbed, run) == STFS
+    assert _done(testbed, run) == FEW_STFS

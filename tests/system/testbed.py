@@ -47,6 +47,7 @@ class Testbed:
         self._supervisor = Supervisor(Home(home))
         self._web = Home(home).dashboard.rstrip("/")
         self._database_url = engine("postgres", home).environment()["DATABASE_URL"]
+        self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
 
     def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a management command as a user would."""
@@ -68,9 +69,22 @@ class Testbed:
 
     def rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Rows of the testbed's database, over a connection of this test's own; parameters in order, or one of names."""
-        with psycopg.connect(self._database_url) as connection:
-            named = parameters[0] if parameters and isinstance(parameters[0], dict) else parameters
-            return connection.execute(query, named).fetchall()
+        named = parameters[0] if parameters and isinstance(parameters[0], dict) else parameters
+        try:
+            return self._connected().execute(query, named).fetchall()
+        except psycopg.OperationalError:  # the database was killed since the last question
+            return self._connected().execute(query, named).fetchall()
+
+    def close(self) -> None:
+        """Give up the connection to the database."""
+        if self._connection is not None:
+            self._connection.close()
+
+    def _connected(self) -> psycopg.Connection[tuple[Any, ...]]:
+        """A connection, kept: making one costs as much as dozens of questions, and tests ask ten times a second."""
+        if self._connection is None or self._connection.closed:
+            self._connection = psycopg.connect(self._database_url, autocommit=True)
+        return self._connection
 
     def try_rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """As `rows`, but nothing while the database is away."""
@@ -86,7 +100,7 @@ class Testbed:
 
     def kill(self, program: str) -> int:
         """SIGKILL a program; the id of its killed process."""
-        pid = self._supervisor.state(program).pid
+        pid = self.pid(program)
         assert pid is not None, f"{program} does not run"
         os.kill(pid, signal.SIGKILL)
         return pid
@@ -106,6 +120,10 @@ class Testbed:
                 found.append(int(process.name))
         return found
 
+    def pid(self, program: str) -> int | None:
+        """Its process, None while there is none."""
+        return self._supervisor.state(program).pid
+
     def is_running(self, program: str) -> bool:
         """Whether supervisor takes it for running."""
         return self._supervisor.state(program).state == "RUNNING"
@@ -124,6 +142,5 @@ class Testbed:
             return str(answer.read().decode())
 
     def restarted(self, program: str, killed: int) -> bool:
-        """Whether supervisor has started it anew."""
-        state = self._supervisor.state(program)
-        return state.state == "RUNNING" and state.pid not in {None, killed}
+        """Whether supervisor has started it anew; it may not be at work yet."""
+        return self.pid(program) not in {None, killed}
