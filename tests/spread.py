@@ -34,7 +34,6 @@ LONG = (
     "tests/services/test_processing_agent.py",
     "tests/stf/test_slice_machine.py",
     "tests/agents/stomp/test_faults.py",
-    "tests/test_spread.py",
 )
 MOST = 4  # each process brings a PostgreSQL, a Rucio and brokers
 # How long a process may take to stop them after Ctrl-C, before it is killed and they are left behind.

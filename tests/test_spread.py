@@ -12,11 +12,13 @@ import pytest
 from services.base import REPOSITORY
 from tests.spread import LONG
 
+# Without the plugins of the project: loading them would be most of the work.
+BARE = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 OPTIONS = [
     "-p",
-    "tests.spread",
+    "xdist",
     "-p",
-    "no:django",
+    "tests.spread",
     "-p",
     "no:cacheprovider",
     "-q",
@@ -63,7 +65,7 @@ class Suite:
         return subprocess.run(
             [sys.executable, "-m", "pytest", *OPTIONS, *arguments],
             cwd=self.directory,
-            env={"PYTHONPATH": str(REPOSITORY), "PATH": "/usr/bin:/bin"},
+            env={"PYTHONPATH": str(REPOSITORY), "PATH": "/usr/bin:/bin", **BARE},
             capture_output=True,
             text=True,
             timeout=120,
