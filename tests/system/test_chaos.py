@@ -34,7 +34,7 @@ VICTIMS = ("activemq", "data", "daqsim", "processing", "fastmon", "fastproc", "r
 STFS, FOREIGN_STFS, FOREIGN_RUN = 200, 2000, 500_000
 # Messages per second, so that they are sent as long as there are kills; what a broker that is away held up is caught up on.
 FOREIGN_RATE = 50
-OUTAGE_SECONDS = 10
+OUTAGE_SECONDS = 60
 
 
 class Producer(threading.Thread):
