@@ -67,6 +67,22 @@ def _answered(name: str, value: Any, *statuses: str) -> OpenApiExample:
     return OpenApiExample(name, value=value, response_only=True, status_codes=statuses)
 
 
+_BECAUSE = [_asked("It goes on", {"reason": "the upgrade is through"})]
+_COMMAND = [_asked("With the reason", {"reason": "beam dump"}), _asked("Without", {})]
+_DEFINITION = [
+    _asked(
+        "A workflow in Python",
+        {
+            "workflow_name": "stf_datataking",
+            "version": "1.0",
+            "workflow_type": "simulation",
+            "definition": "class WorkflowExecutor: ...",
+            "parameter_values": {"stf_count": 20},
+            "created_by": "ann",
+        },
+    ),
+]
+
 EXAMPLES: Mapping[str, list[OpenApiExample]] = {
     "runs_create": [
         _asked("A run of another DAQ", {"run_number": 102827, "run_conditions": {"beam": "10x100"}}),
@@ -145,4 +161,94 @@ EXAMPLES: Mapping[str, list[OpenApiExample]] = {
         _asked("A list of records", [_LOG, {**_LOG, "message": "done"}]),
     ],
     "brakes_on": [_asked("Hold everything", {"reason": "the site is being upgraded", "cancel": False})],
+    "brakes_off": _BECAUSE,
+    "runs_brake_on": [_asked("Hold the run's tasks", {"reason": "bad calibration", "cancel": True})],
+    "runs_brake_off": _BECAUSE,
+    "processing_sites_down": [_asked("Nothing more goes there", {"reason": "power cut"})],
+    "processing_sites_up": [_asked("It takes tasks again", {"reason": "power is back"})],
+    "runs_start_create": [
+        _asked(
+            "Twenty small STFs",
+            {"workflow": "demo", "parameters": {"stf_count": 20, "stf.size_bytes": 200_000}},
+        ),
+    ],
+    "runs_pause": _COMMAND,
+    "runs_resume": _COMMAND,
+    "runs_stop": _COMMAND,
+    "runs_abort": _COMMAND,
+    "runs_re_evaluate": _COMMAND,
+    "runs_force_close": [
+        _asked("In spite of what is missing", {"reason": "the disk of swf.102827.000007.stf is lost"})
+    ],
+    "runs_policy": [
+        _asked("At both sites", {"policy": "both"}),
+        _asked(
+            "Some here, the rest there", {"policy": "explicit", "rules": ["E1_BNL:1-500", "E1_JLAB:501-"]}
+        ),
+    ],
+    "processing_tasks_finish": _COMMAND,
+    "processing_tasks_kill": _COMMAND,
+    "processing_tasks_reload": _COMMAND,
+    "processing_tasks_retry": _COMMAND,
+    "incidents_clear": [_asked("It is over", {"reason": "the sampler was restarted"})],
+    "dead_letters_replay_many": [
+        _asked("All of an agent and type", {"agent": "data", "msg_type": "stf_gen"}),
+        _asked("All", {"all": True}),
+    ],
+    "dead_letters_discard": [_asked("Nobody needs it", {"reason": "a test message"})],
+    "namespaces_ensure": [_asked("A namespace of one's own", {"name": "torre1", "owner": "ann"})],
+    "run_states_create": [
+        _asked("It takes data", {"run_number": 102827, "state": "run", "substate": "physics"})
+    ],
+    "system_state_events_create": [
+        _asked(
+            "The beam is there",
+            {"run_number": 102827, "event_type": "state_transition", "state": "beam", "substate": "ready"},
+        ),
+    ],
+    "stf_files_partial_update": [_asked("It is being processed", {"status": "processing"})],
+    "fastmon_files_create": [
+        _asked(
+            "TFs 1 to 15 of an STF",
+            {"stf_file": _FIRST, "tf_filename": "swf.102827.000001_001.tf", "tf_first": 1, "tf_last": 15},
+        ),
+    ],
+    "fastmon_files_partial_update": [_asked("It is not there any more", {"status": "removed"})],
+    "tf_slices_create": [
+        _asked(
+            "A slice of fifteen TFs",
+            {"tf_filename": "swf.102827.000001_001.tf", "slice_id": 0, "tf_first": 1, "tf_last": 15},
+        ),
+    ],
+    "tf_slices_partial_update": [
+        _asked("It is done", {"status": "done", "assigned_worker": "farm-7", "metadata": {"hits": 7}}),
+    ],
+    "subscribers_create": [
+        _asked(
+            "Who follows the stream",
+            {
+                "subscriber_name": "monitor-7",
+                "delivery_type": "sse",
+                "message_filters": {"msg_types": ["stf_gen"]},
+            },
+        ),
+    ],
+    "state_next_workflow_execution_id_create": [_asked("Of a workflow", {"workflow_name": "stf_datataking"})],
+    "workflow_definitions_create": _DEFINITION,
+    "workflow_definitions_update": _DEFINITION,
+    "workflow_executions_create": [
+        _asked(
+            "One that has begun",
+            {
+                "execution_id": "stf_datataking-ann-0042",
+                "workflow_definition": 7,
+                "namespace": "local",
+                "executed_by": "ann",
+                "status": "running",
+            },
+        ),
+    ],
+    "workflow_executions_partial_update": [
+        _asked("It has ended", {"status": "completed", "end_time": "2026-08-01T11:00:00Z"}),
+    ],
 }

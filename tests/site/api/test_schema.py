@@ -106,6 +106,16 @@ def test_every_example_is_what_it_is_an_example_of(schema: dict[str, Any]) -> No
             pytest.fail(f"{name}: {error}")
 
 
+def test_every_body_has_an_example(schema: dict[str, Any]) -> None:
+    bodies = {
+        address: operation["requestBody"]["content"][JSON]
+        for address, operation in operations(schema)
+        if JSON in operation.get("requestBody", {}).get("content", {})
+    }
+    assert len(bodies) > 40
+    assert not {address for address, body in bodies.items() if not body.get("examples")}
+
+
 def test_every_example_is_of_an_operation(schema: dict[str, Any]) -> None:
     assert set(EXAMPLES) <= {operation["operationId"] for _, operation in operations(schema)}
 
