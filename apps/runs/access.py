@@ -92,6 +92,15 @@ def refusal(person: Person, right: Right, places: Iterable[str] = ()) -> str:
     return _no_place(person, right, wanted - person.namespaces)
 
 
+def open_to(person: Person) -> frozenset[str] | None:
+    """The namespaces in which this person acts, as far as its token goes; None for all."""
+    everywhere = Role.ADMIN in person.roles or EVERYWHERE in person.namespaces
+    if not person.within:
+        return None if everywhere else person.namespaces
+    within = frozenset({person.within})
+    return within if everywhere else within & person.namespaces
+
+
 def scope_of(right: Right) -> str:
     """Which scope a token needs for this right."""
     return "read" if right == Right.READ else "write"

@@ -26,10 +26,11 @@ from apps.stf.models import (
     StfFile,
     StfProcessing,
     TFSlice,
+    Worker,
     WorkerTask,
 )
 
-from .bodies import named_by, namespaces_at_work, namespaces_named
+from .bodies import named_by, namespaces_named, namespaces_to_claim_in
 
 # How to come from a row to its namespace. Rows of other models have none.
 PATHS: dict[type[Model], str] = {
@@ -49,6 +50,7 @@ PATHS: dict[type[Model], str] = {
     FastMonSample: "run__namespace",
     FastMonFile: "sample__run__namespace",
     TFSlice: "run__namespace",
+    Worker: "namespace",
     WorkerTask: "run__namespace",
     Incident: "run__namespace",
 }
@@ -100,7 +102,7 @@ def _of_a_row(view: Any, model: type[Model]) -> list[str]:
 
 def _of_new_rows(request: Request, view: Any) -> list[str]:
     if view.action == "claim":
-        return namespaces_at_work(request)
+        return namespaces_to_claim_in(request)
     if view.action == "ensure":
         name = named_by(request.data, "name")
         return [name] if name else []

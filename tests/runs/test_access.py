@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.runs.access import EVERYWHERE, NO_NAMESPACE, RIGHTS, Person, Right, Role, refusal
+from apps.runs.access import EVERYWHERE, NO_NAMESPACE, RIGHTS, Person, Right, Role, open_to, refusal
 
 SPACES = ("day", "night")
 PLACES = (*SPACES, NO_NAMESPACE)
@@ -107,3 +108,12 @@ def test_one_more_role_never_takes_anything_away(
 
     if refusal(person, *wish) == "":
         assert refusal(more, *wish) == ""
+
+
+@given(people, st.sampled_from(SPACES))
+def test_what_is_open_to_a_person_is_where_it_may_report(person: Person, place: str) -> None:
+    spaces = open_to(person)
+
+    may = not refusal(person, Right.REPORT, [place])
+    able = not refusal(replace(person, namespaces=frozenset({EVERYWHERE}), within=""), Right.REPORT, [place])
+    assert may == (able and (spaces is None or place in spaces))

@@ -14,7 +14,7 @@ from django.utils import timezone
 from apps.agents.models import ApiToken, AppLog, DeadLetter, Subscriber, SystemAgent
 from apps.agents.services import issue_token, revoke_tokens
 from apps.runs.models import Namespace, Run, WorkflowDefinition
-from apps.stf.models import ProcessingSite, Worker
+from apps.stf.models import ProcessingSite
 from swf_site.api.namespaces import PATHS
 from swf_site.api.urls import router
 from tests.factories import a_run, an_stf, registered
@@ -23,7 +23,7 @@ from tests.people import a_user
 pytestmark = pytest.mark.django_db
 
 # Rows that belong to no namespace: a token of one has nothing to look for there.
-NOBODYS = {SystemAgent, AppLog, Subscriber, DeadLetter, WorkflowDefinition, ProcessingSite, Worker}
+NOBODYS = {SystemAgent, AppLog, Subscriber, DeadLetter, WorkflowDefinition, ProcessingSite}
 
 
 @pytest.fixture

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from django.conf import settings
+
 from apps.runs.errors import NotFound, RetryableError
 from apps.runs.journal import Cause, acting_as
 from apps.runs.selectors import get_run
@@ -110,4 +112,5 @@ def _beat(message: fast_schemas.WorkerHeartbeat) -> services.Beat:
         slices_failed=message.slices_failed,
         started_at=message.started_at,
         reason=message.reason,
+        namespace=settings.SWF_NAMESPACE,
     )

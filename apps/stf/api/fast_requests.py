@@ -87,7 +87,7 @@ class ClaimSerializer(serializers.Serializer[Any]):
 class ResultSerializer(serializers.Serializer[Any]):
     """A worker's word on a slice. `attempt` counts its tries from 1, and is `retries` + 1 of the slice as it was claimed."""
 
-    worker_id = serializers.CharField(max_length=100, default="", allow_blank=True)
+    worker_id = serializers.CharField(max_length=100)
     status = serializers.ChoiceField(choices=[SliceState.DONE.value, SliceState.FAILED.value])
     attempt = serializers.IntegerField(min_value=1, max_value=1000, required=False)
     processing_seconds = serializers.FloatField(min_value=0, required=False)
@@ -112,3 +112,6 @@ class WorkerSaidSerializer(serializers.Serializer[Any]):
     slices_failed = serializers.IntegerField(min_value=0, max_value=2**31 - 1, default=0)
     started_at = ClockTime(default=None, allow_null=True)
     reason = serializers.CharField(default="", allow_blank=True)
+    namespace = serializers.CharField(
+        max_length=100, default="", allow_blank=True, help_text="Of a new one; that of its slice if left out"
+    )

@@ -112,11 +112,13 @@ class WorkerSerializer(RowSerializer[Worker]):
 
     tf_filename = serializers.CharField(source="current_slice.fastmon_file.tf_filename", allow_null=True)
     current_slice_id = serializers.IntegerField(source="current_slice.slice_id", allow_null=True)
+    namespace = serializers.CharField(source="namespace.name", allow_null=True)
 
     class Meta:
         model = Worker
         fields = [
             "worker_id",
+            "namespace",
             "location",
             "pid",
             "panda_id",

@@ -99,6 +99,8 @@ class TFSliceViewSet(ReadOnlyModelViewSet[TFSlice]):
     pagination_class = BareList
     ordering_fields = ["slice_id", "tf_first", "created_at", "completed_at"]
     lookup_value_regex = r"\d+"
+    # The namespaces in which who asks acts, None for all, as who lets it in knows.
+    open_to: frozenset[str] | None = frozenset()
 
     @extend_schema(
         request=one_or_many("SlicesSaid", SliceSaidSerializer),
@@ -139,17 +141,18 @@ class TFSliceViewSet(ReadOnlyModelViewSet[TFSlice]):
     @extend_schema(request=ClaimSerializer, responses=TFSliceSerializer(many=True))
     @action(detail=False, methods=["post"], pagination_class=None)
     def claim(self, request: Request) -> Response:
-        """Take queued slices for a worker, at most `limit`; nobody else is given them until their lease ends. Answers with
-        the slices, an empty list when none waits."""
+        """Take queued slices for a worker, at most `limit`, of runs in whose namespaces the asker acts; nobody else is given
+        them until their lease ends. Answers with the slices, an empty list when none waits."""
         said = said_in(request, ClaimSerializer)
-        claimed = services.claim_for(said.pop("worker_id"), by=name_of(request), **said)
+        worker_id = said.pop("worker_id")
+        claimed = services.claim_for(worker_id, within=self.open_to, by=name_of(request), **said)
         return Response(self._shown([one.pk for one in claimed]))
 
     @extend_schema(request=ResultSerializer, responses=SliceSettledSerializer)
     @action(detail=True, methods=["post"])
     def result(self, request: Request, pk: str) -> Response:
-        """Say what became of a claimed slice: `done`, or `failed`, after which it is tried again. Answers with the slice,
-        and with why the word changed nothing (`ignored`), empty when it counted."""
+        """Say what became of a slice that the worker has claimed: `done`, or `failed`, after which it is tried again.
+        Answers with the slice, and with why the word changed nothing (`ignored`), empty when it counted."""
         one = self.get_object()
         said = said_in(request, ResultSerializer)
         report = services.SliceReport(
@@ -160,6 +163,7 @@ class TFSliceViewSet(ReadOnlyModelViewSet[TFSlice]):
             seconds=said.get("processing_seconds"),
             found=said["result"],
             error=said["error"],
+            must_hold=True,
         )
         with said_over_rest(name_of(request)):
             ignored = services.record_results([report])
@@ -182,10 +186,10 @@ class WorkerViewSet(ReadOnlyModelViewSet[Worker]):
 
     @extend_schema(request=WorkerSaidSerializer)
     def create(self, request: Request) -> Response:
-        """A heartbeat of a worker; the lease of the slice in its hands is renewed. Answers with the worker."""
+        """A heartbeat of a worker; the lease of the slice that it names and has claimed is renewed. Answers with it."""
         said = said_in(request, WorkerSaidSerializer)
         created = not self.get_queryset().filter(worker_id=said["worker_id"]).exists()
-        beat = services.Beat(**said | {"status": WorkerStatus(said["status"])})
+        beat = services.Beat(**said | {"status": WorkerStatus(said["status"]), "must_hold": True})
         with said_over_rest(name_of(request)):
             services.record_heartbeats([beat])
         worker = self.get_queryset().get(worker_id=said["worker_id"])

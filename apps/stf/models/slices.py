@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
-from apps.runs.models import Run
+from apps.runs.models import Namespace, Run
 
 from ..choices import BacklogPolicy, SliceState, WorkerStatus
 from .sampling import FastMonFile
@@ -135,9 +135,18 @@ class TFSlice(models.Model):
 
 
 class Worker(models.Model):
-    """A process that takes slices, as its last heartbeat described it. It serves all runs of the namespace."""
+    """A process that takes slices, as its last heartbeat described it."""
 
     worker_id = models.CharField(max_length=100, unique=True)
+    namespace = models.ForeignKey(
+        Namespace,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
+        help_text="Those of this testbed's own serve all runs; of old ones it is not known",
+    )
     location = models.CharField(max_length=250, blank=True, help_text="Host name")
     pid = models.PositiveIntegerField(null=True, blank=True)
     panda_id = models.BigIntegerField(null=True, blank=True, help_text="Of the PanDA job that it is")

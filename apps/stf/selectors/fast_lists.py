@@ -29,4 +29,5 @@ def worker_task_list() -> QuerySet[WorkerTask]:
 
 def worker_list() -> QuerySet[Worker]:
     """All workers with the slice in hand, those that started last first."""
-    return Worker.objects.select_related("current_slice__fastmon_file").order_by("-started_at", "-pk")
+    workers = Worker.objects.select_related("current_slice__fastmon_file", "namespace")
+    return workers.order_by("-started_at", "-pk")

@@ -1,4 +1,5 @@
-"""What workers say has become of slices. The first good result of a slice counts, whichever try it is of."""
+"""What workers say has become of slices. The first good result of a slice counts, whichever try it is of; over REST, where
+any agent may speak, only the word of the worker that was given the slice last."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ _SAVED = (
 @dataclass(frozen=True)
 class SliceReport:
     """A worker's word on a slice. `attempt` counts the tries from 1, if the worker says which it was; `seconds` is what it
-    took; `error` says why it failed."""
+    took; `error` says why it failed. It `must_hold` the slice if only the last worker's word counts that was given it.
+    """
 
     req_id: UUID
     good: bool
@@ -40,6 +42,7 @@ class SliceReport:
     seconds: float | None = None
     found: dict[str, Any] = field(default_factory=dict)
     error: str = ""
+    must_hold: bool = False
 
 
 @transaction.atomic
@@ -78,6 +81,8 @@ def _why_not(one: TFSlice, report: SliceReport) -> str:
     """Why a report changes nothing; empty when it counts."""
     if one.status not in OPEN_SLICE:
         return f"a result came when it was {one.status} already"
+    if report.must_hold and report.worker != one.assigned_worker:
+        return f"{report.worker} has not claimed it, but {one.assigned_worker or 'nobody'}"
     if report.good:
         return ""
     if one.status == SliceState.QUEUED or report.attempt not in (None, one.retries + 1):

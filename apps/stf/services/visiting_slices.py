@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from django.db import transaction
 
 from apps.runs.errors import FieldRefused
@@ -26,12 +28,20 @@ _ENDED = (
 
 
 @transaction.atomic
-def claim_for(worker_id: str, *, limit: int, run_number: int | None = None, by: str) -> list[TFSlice]:
+def claim_for(
+    worker_id: str,
+    *,
+    limit: int,
+    run_number: int | None = None,
+    within: Collection[str] | None = None,
+    by: str,
+) -> list[TFSlice]:
     """Give queued slices to this worker, the runs taking turns; no two workers are given the same. It must say what became
     of them before their lease ends.
 
     Args:
         run_number: the only run to take slices of; left out, of all.
+        within: the namespaces of the runs to take slices of; left out, of all.
 
     Returns:
         At most so many slices, with their file, sample, STF and run; none when none is queued.
@@ -39,6 +49,8 @@ def claim_for(worker_id: str, *, limit: int, run_number: int | None = None, by: 
     waiting = FastRun.objects.filter(drained_at__isnull=True, slices_queued__gt=0)
     if run_number is not None:
         waiting = waiting.filter(run__run_number=run_number)
+    if within is not None:
+        waiting = waiting.filter(run__namespace__name__in=within)
     counts = Counts(waiting)
     given_out = {run_id: fast.slices_claimed for run_id, fast in counts.runs.items()}
     queued = {run_id: fast.slices_queued for run_id, fast in counts.runs.items()}

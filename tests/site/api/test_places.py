@@ -68,8 +68,6 @@ def test_what_is_of_another_namespace_is_refused_however_it_is_named(agent: Clie
         ("workflow-executions", {"execution_id": "new-1", "namespace": "theirs"}),
         ("namespaces/ensure", {"name": "theirs"}),
         ("tf-slices/claim", {"worker_id": "w-1", "run_number": theirs.run_number}),
-        # Of all runs at work, theirs among them.
-        ("tf-slices/claim", {"worker_id": "w-1"}),
     ]
 
     assert [(path, body) for path, body in bodies if status(agent, path, body) != 403] == []
