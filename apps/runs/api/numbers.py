@@ -102,7 +102,11 @@ class NamespaceViewSet(ReadOnlyModelViewSet[Namespace]):
     def ensure(self, request: Request) -> Response:
         """Make the namespace if it is not there; answers with it as it is, and whether it was `created`."""
         wish = said_in(request, NamespaceWishSerializer)
-        owner = wish["owner"] if wish.get("owner") else name_of(request)
-        space, created = services.open_namespace(wish["name"], owner=owner, description=wish["description"])
+        space, created = services.open_namespace(
+            wish["name"],
+            by=name_of(request),
+            owner=wish.get("owner") or "",
+            description=wish["description"],
+        )
         answer = {"status": SUCCESS, "created": created, **self.get_serializer(space).data}
         return made(answer, created=created)

@@ -72,14 +72,21 @@ def ensure_namespace(name: str, *, owner: str) -> Namespace:
 
 
 @transaction.atomic
-def open_namespace(name: str, *, owner: str, description: str = "") -> tuple[Namespace, bool]:
-    """The namespace that somebody asks for, and whether it was made by this; one that is there is left as it is."""
+def open_namespace(name: str, *, by: str, owner: str = "", description: str = "") -> tuple[Namespace, bool]:
+    """The namespace that somebody asks for, and whether it was made by this; one that is there is left as it is.
+
+    Args:
+        owner: whose it is to be, if not of who asks.
+    """
     space, created = Namespace.objects.get_or_create(
-        name=name, defaults={"owner": owner, "description": description}
+        name=name, defaults={"owner": owner or by, "description": description}
     )
     if created:
-        with journal.on_behalf_of(owner):
-            journal.record(journal.Change("namespace_created", subject=name, namespace=space))
+        with journal.on_behalf_of(by):
+            payload = {"owner": space.owner}
+            journal.record(
+                journal.Change("namespace_created", subject=name, payload=payload, namespace=space)
+            )
     return space, created
 
 

@@ -80,6 +80,17 @@ def test_a_namespace_is_made_once(agent: Agent) -> None:
     assert kinds() == ["namespace_created"]
 
 
+def test_the_journal_says_who_asked_whoever_owns_it(agent: Agent) -> None:
+    agent.post("namespaces/ensure/", {"name": "torre1", "owner": "torre"})
+    agent.post("namespaces/ensure/", {"name": "torre2"})
+
+    entries = JournalEntry.objects.filter(kind="namespace_created").order_by("pk")
+    assert [(entry.actor, entry.payload["owner"]) for entry in entries] == [
+        ("agent", "torre"),
+        ("agent", "agent"),
+    ]
+
+
 def test_a_namespace_has_a_name_that_queues_may_have(agent: Agent) -> None:
     assert errors(agent.post("namespaces/ensure/", {"name": "no good/"}, status=400)) == {"name"}
 
