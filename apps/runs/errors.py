@@ -24,5 +24,9 @@ class FieldRefused(DomainError):
         self.why = why
 
 
+class BelongsToAnother(DomainError):
+    """What was to be changed is somebody else's."""
+
+
 class RetryableError(Exception):
     """Something outside is away or busy: the same work will succeed later. The text is the reason shown to people."""

@@ -10,9 +10,11 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
-from apps.runs.errors import DomainError, FieldRefused, NotFound
+from apps.runs.errors import BelongsToAnother, DomainError, FieldRefused, NotFound
 
 CONTENT_TYPE = "application/problem+json"
+# Of errors of the domain; of all others, that what is there does not allow it.
+_STATUSES = {NotFound: HTTPStatus.NOT_FOUND, BelongsToAnother: HTTPStatus.FORBIDDEN}
 
 
 def problem_response(error: Exception, context: dict[str, Any]) -> Response | None:
@@ -20,8 +22,7 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
     if isinstance(error, FieldRefused):
         return _problem(HTTPStatus.CONFLICT, str(error), errors={error.field: [error.why]})
     if isinstance(error, DomainError):
-        status = HTTPStatus.NOT_FOUND if isinstance(error, NotFound) else HTTPStatus.CONFLICT
-        return _problem(status, str(error))
+        return _problem(_STATUSES.get(type(error), HTTPStatus.CONFLICT), str(error))
     if isinstance(error, DataError | UnicodeEncodeError):
         # Of all requests: numbers beyond their columns, characters that no text may have.
         return _problem(HTTPStatus.BAD_REQUEST, f"a value cannot be stored: {str(error).splitlines()[0]}")

@@ -10,6 +10,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ReadOnlyModelViewSet
 
 from apps.runs.api.requests import made, name_of
+from apps.runs.people import is_admin
 
 from .. import selectors, services
 from ..filters import DeadLetterFilter, IncidentFilter, SystemAgentFilter
@@ -40,10 +41,13 @@ class SystemAgentViewSet(ReadOnlyModelViewSet[SystemAgent]):
     )
     @action(detail=False, methods=["post"])
     def heartbeat(self, request: Request) -> Response:
-        """Write down what an agent says of itself; answers with the agent, with 201 if it was not known."""
+        """Write down what an agent says of itself; answers with the agent, with 201 if it was not known. Its name belongs to
+        the user who was the first to use it."""
         beat = HeartbeatSerializer(data=request.data)
         beat.is_valid(raise_exception=True)
-        agent, created = services.visitor_beat(beat.validated_data, by=name_of(request))
+        agent, created = services.visitor_beat(
+            beat.validated_data, by=name_of(request), by_admin=is_admin(request.user)
+        )
         return made(self.get_serializer(agent).data, created=created)
 
 

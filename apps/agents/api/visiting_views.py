@@ -17,6 +17,7 @@ from rest_framework.viewsets import ReadOnlyModelViewSet
 
 from apps.runs.api.pagination import NewestFirst
 from apps.runs.api.requests import all_said_in, made, name_of, one_or_many, said_in
+from apps.runs.people import is_admin
 
 from .. import selectors, services
 from ..filters import LogFilter, SubscriberFilter
@@ -72,9 +73,10 @@ class SubscriberViewSet(ReadOnlyModelViewSet[Subscriber]):
 
     @extend_schema(request=SubscriberSerializer)
     def create(self, request: Request) -> Response:
-        """Write down a subscriber; a known one is described anew, and answered with 200."""
+        """Write down a subscriber; a known one of the same user is described anew, and answered with 200."""
         said = said_in(request, SubscriberSerializer)
-        subscriber, created = services.subscribe(said.pop("subscriber_name"), by=name_of(request), **said)
+        name, by_admin = said.pop("subscriber_name"), is_admin(request.user)
+        subscriber, created = services.subscribe(name, by=name_of(request), by_admin=by_admin, **said)
         return made(self.get_serializer(subscriber).data, created=created)
 
 

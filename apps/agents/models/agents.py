@@ -23,6 +23,9 @@ class SystemAgent(models.Model):
     description = models.TextField(blank=True, help_text="What it waits for, if it waits")
     namespace = models.CharField(max_length=100, blank=True, help_text="As it says it")
     visiting = models.BooleanField(default=False, help_text="It is no agent of this testbed")
+    registered_by = models.CharField(
+        max_length=150, blank=True, help_text="The user whose it is, if it is visiting"
+    )
     hostname = models.CharField(max_length=250, blank=True)
     pid = models.PositiveIntegerField(null=True, blank=True)
     started_at = models.DateTimeField(default=timezone.now)

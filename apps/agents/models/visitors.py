@@ -46,6 +46,7 @@ class Subscriber(models.Model):
     """Somebody who is sent messages, as it registered itself. What it is sent, the broker or the stream decides."""
 
     subscriber_name = models.CharField(max_length=255, unique=True)
+    registered_by = models.CharField(max_length=150, blank=True, help_text="The user whose it is")
     description = models.TextField(blank=True)
     is_active = models.BooleanField(default=True)
     fraction = models.FloatField(default=1.0, help_text="Of the messages, as it says; nothing is thinned out")

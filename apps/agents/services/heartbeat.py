@@ -44,6 +44,7 @@ def beat(
             "started_at": started_at,
             "last_heartbeat": timezone.now(),
             "counters": counters,
+            "visiting": False,
         },
     )
     if known is None or known.pid != os.getpid() or known.operational_state == OperationalState.EXITED:

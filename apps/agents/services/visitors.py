@@ -1,4 +1,5 @@
-"""Agents that are not ours, as they describe themselves over REST: heartbeats and subscriptions."""
+"""Agents that are not ours, as they describe themselves over REST: heartbeats and subscriptions. A name belongs to the user
+who registers it first; admins may write under any."""
 
 from __future__ import annotations
 
@@ -9,11 +10,12 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.runs import journal
-from apps.runs.errors import FieldRefused
+from apps.runs.errors import BelongsToAnother, FieldRefused
 from apps.runs.inserting import insert_if_new
 
 from ..choices import AgentStatus, OperationalState
 from ..models import Subscriber, SystemAgent
+from ..registry import AGENTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +34,7 @@ class VisitorBeat:
 
 
 @transaction.atomic
-def visitor_beat(said: VisitorBeat, *, by: str) -> tuple[SystemAgent, bool]:
+def visitor_beat(said: VisitorBeat, *, by: str, by_admin: bool = False) -> tuple[SystemAgent, bool]:
     """Write a heartbeat. Coming up, going, starting to wait and ceasing to wait are journal entries.
 
     Returns:
@@ -40,11 +42,17 @@ def visitor_beat(said: VisitorBeat, *, by: str) -> tuple[SystemAgent, bool]:
 
     Raises:
         FieldRefused: an agent of this name has another type.
+        BelongsToAnother: it is another user's, or an agent of this testbed.
     """
-    created = insert_if_new(
-        SystemAgent(instance_name=said.instance_name, agent_type=said.agent_type or "other", description="")
+    row = SystemAgent(
+        instance_name=said.instance_name,
+        agent_type=said.agent_type or "other",
+        description="",
+        visiting=True,
+        registered_by=by,
     )
-    agent = SystemAgent.objects.select_for_update().get(instance_name=said.instance_name)
+    created = said.instance_name not in _OWN and insert_if_new(row)
+    agent = row if created else _known_agent(said.instance_name, by, by_admin=by_admin)
     if said.agent_type and said.agent_type != agent.agent_type:
         raise FieldRefused(
             "agent_type",
@@ -62,7 +70,9 @@ def visitor_beat(said: VisitorBeat, *, by: str) -> tuple[SystemAgent, bool]:
 
 
 @transaction.atomic
-def subscribe(subscriber_name: str, *, by: str, **said: Any) -> tuple[Subscriber, bool]:
+def subscribe(
+    subscriber_name: str, *, by: str, by_admin: bool = False, **said: Any
+) -> tuple[Subscriber, bool]:
     """Write down who is sent messages; a known subscriber is described anew.
 
     Args:
@@ -70,9 +80,13 @@ def subscribe(subscriber_name: str, *, by: str, **said: Any) -> tuple[Subscriber
 
     Returns:
         The subscriber, and whether it was not known before.
+
+    Raises:
+        BelongsToAnother: it is another user's.
     """
-    created = insert_if_new(Subscriber(subscriber_name=subscriber_name))
+    created = insert_if_new(Subscriber(subscriber_name=subscriber_name, registered_by=by))
     subscriber = Subscriber.objects.select_for_update().get(subscriber_name=subscriber_name)
+    _check_owner(subscriber, by, by_admin=by_admin)
     changed = {name: value for name, value in said.items() if getattr(subscriber, name) != value}
     for name, value in changed.items():
         setattr(subscriber, name, value)
@@ -85,15 +99,34 @@ def subscribe(subscriber_name: str, *, by: str, **said: Any) -> tuple[Subscriber
     return subscriber, created
 
 
+_OWN = frozenset({*AGENTS, "relay"})
 _COMPARED = ("pid", "hostname", "status", "operational_state")
 _SAID = ("description", "status", "operational_state", "namespace", "hostname", "pid")
+
+
+def _known_agent(name: str, by: str, *, by_admin: bool) -> SystemAgent:
+    """The agent, locked, if this user may write about it."""
+    agent = SystemAgent.objects.select_for_update().filter(instance_name=name).first()
+    if name in _OWN or agent is None or not agent.visiting:
+        raise BelongsToAnother(
+            f"{name} is an agent of this testbed, which itself says how it is: "
+            "give yours another instance_name (state/next-agent-id/)"
+        )
+    _check_owner(agent, by, by_admin=by_admin)
+    return agent
+
+
+def _check_owner(known: SystemAgent | Subscriber, by: str, *, by_admin: bool) -> None:
+    """What nobody has registered, since it is older than that, is whose it will be from now on."""
+    if not by_admin and known.registered_by not in ("", by):
+        raise BelongsToAnother(f"{known} was registered by {known.registered_by}: take another name")
+    known.registered_by = known.registered_by or by
 
 
 def _describe(agent: SystemAgent, said: VisitorBeat) -> None:
     for name in _SAID:
         if (value := getattr(said, name)) is not None:
             setattr(agent, name, value)
-    agent.visiting = True
     agent.counters = {**agent.counters, **said.counters}
     agent.last_heartbeat = timezone.now()
 

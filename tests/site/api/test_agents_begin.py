@@ -10,10 +10,13 @@ from django.test import Client
 from django.utils import timezone
 
 from apps.agents.models import Subscriber, SystemAgent
+from apps.agents.registry import AGENTS
+from apps.agents.services import beat
 from apps.runs.models import Counter, JournalEntry, Namespace
 from swf_site.pages import overview
 from tests.factories import a_run
 from tests.parallel import in_parallel
+from tests.people import a_user
 from tests.queries import queries_of
 from tests.rest import Agent, errors
 
@@ -196,3 +199,48 @@ def test_lists_take_a_constant_number_of_queries(agent: Agent) -> None:
         more(number)
 
     assert requests() == few
+
+
+@pytest.mark.parametrize("name", [*AGENTS, "relay"])
+def test_an_agent_of_this_testbed_is_not_written_over_rest(agent: Agent, name: str) -> None:
+    said = {"instance_name": name, "status": "ERROR", "description": "gone"}
+    unheard_of = agent.post("systemagents/heartbeat/", said, status=403)
+    beat(name, agent_type=name, started_at=timezone.now(), waiting_for="", counters={})
+    SystemAgent.objects.filter(instance_name=name).update(instance_name=f"{name}-2")
+    agent.post("systemagents/heartbeat/", said | {"instance_name": f"{name}-2"}, status=403)
+    # As one that was written over REST by an earlier version.
+    SystemAgent.objects.update(instance_name=name, visiting=True)
+    a_user("root", "admin")
+    Agent("root").post("systemagents/heartbeat/", said, status=403)
+
+    assert "next-agent-id" in unheard_of["detail"]
+    assert SystemAgent.objects.get().status == "OK"
+    beat(name, agent_type=name, started_at=timezone.now(), waiting_for="", counters={})
+    assert not SystemAgent.objects.get().visiting
+
+
+def test_a_name_belongs_to_the_user_who_registered_it(agent: Agent) -> None:
+    subscriber = {"subscriber_name": "data-agent-ann-7", "is_active": True}
+    agent.post("systemagents/heartbeat/", BEAT)
+    agent.post("subscribers/", subscriber)
+    a_user("eve", "operator")
+    a_user("root", "admin")
+
+    problem = Agent("eve").post("systemagents/heartbeat/", {**BEAT, "status": "ERROR"}, status=403)
+    Agent("eve").post("subscribers/", subscriber | {"is_active": False}, status=403)
+    assert "registered by agent" in problem["detail"]
+    assert SystemAgent.objects.get().status == "OK"
+    assert Subscriber.objects.get().is_active
+    Agent("root").post("systemagents/heartbeat/", {**BEAT, "status": "WARNING"}, status=200)
+    Agent("root").post("subscribers/", subscriber, status=200)
+    Agent("agent").post("systemagents/heartbeat/", BEAT, status=200)
+    Agent("agent").post("subscribers/", subscriber, status=200)
+
+
+def test_a_name_of_before_belongs_to_who_uses_it_next(agent: Agent) -> None:
+    agent.post("systemagents/heartbeat/", BEAT)
+    SystemAgent.objects.update(registered_by="")
+    a_user("eve", "agent")
+
+    Agent("eve").post("systemagents/heartbeat/", BEAT, status=200)
+    agent.post("systemagents/heartbeat/", BEAT, status=403)
