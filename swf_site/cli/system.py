@@ -113,7 +113,7 @@ def start_steps(supervisor: Supervisor, used: dict[str, Engine]) -> list[Step]:
     ]
     return [
         *brought,
-        Step("schema", _manage(home, "migrate", "--no-input", "--verbosity=0"), after=["postgres"]),
+        Step("schema", _manage(home, "prepare_database"), after=["postgres"]),
         Step("queues", _manage(home, "prepare_broker"), after=["postgres", *BROKERS]),
         Step("web", _program(supervisor, "web", lambda: web_answers(home)), after=["schema"]),
         *(

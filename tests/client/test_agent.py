@@ -7,11 +7,13 @@ import signal
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
+from io import StringIO
 from itertools import islice
 from pathlib import Path
 from time import monotonic
 
 import pytest
+from django.core.management import call_command
 from django.utils import timezone
 from swf_client import Agent, Away, LogHandler, Refused, Rest
 from swf_client.state import State
@@ -56,6 +58,34 @@ def test_the_example_is_known_takes_messages_and_takes_its_leave(web: Web, tmp_p
     left = SystemAgent.objects.get(instance_name=NAME)
     assert (left.status, left.operational_state) == ("EXITED", "EXITED")
     assert left.counters["total_stf_processed"] == 2
+
+
+def got_token(*words: str) -> str:
+    """A token of ann, as the command gives it."""
+    out = StringIO()
+    call_command("get_token", "ann", "--create-user", *words, stdout=out, stderr=StringIO())
+    return out.getvalue().strip()
+
+
+@pytest.mark.parametrize("bound", [False, True])
+def test_the_documented_commands_let_it_in(web: Web, tmp_path: Path, *, bound: bool) -> None:
+    run = a_running_run()
+    here = ["--namespace", run.namespace.name]
+    token = got_token(*(here if bound else []))
+    call_command("access", "ann", "--role", "agent", *here, stdout=StringIO())
+
+    with example(web.url, token, tmp_path / "state.json"):
+        eventually(is_connected)
+        expected = ready(run, 1)
+        eventually(lambda: said(about="is ready") == expected)
+
+
+def test_without_a_role_it_ends_and_says_which(web: Web, tmp_path: Path) -> None:
+    with example(web.url, got_token(), tmp_path / "state.json") as agent:
+        _, error = agent.communicate(timeout=PATIENCE)
+
+    assert agent.returncode == 1
+    assert "this needs the role agent" in error
 
 
 @pytest.mark.timeout(120)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, User
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError, call_command, load_command_class
 from django.db import IntegrityError, transaction
 from django.test import Client
 
@@ -98,6 +98,26 @@ def called(*words: str) -> str:
     out = StringIO()
     call_command("access", *words, stdout=out)
     return out.getvalue()
+
+
+def test_in_a_new_testbed_access_can_be_given_at_once(settings: Any) -> None:
+    User.objects.create_user("ann")
+    settings.SWF_NAMESPACE = "here"
+    for _ in range(2):
+        call_command("prepare_database", stdout=StringIO())
+
+    assert called("ann", "--role", "operator", "--namespace", "here") == "ann: operator; acts in here\n"
+    assert JournalEntry.objects.get(kind="namespace_created").subject == "here"
+
+
+@pytest.mark.parametrize("command", ["access", "get_token", "start_run", "dead_letters"])
+def test_examples_in_the_help_have_lines_of_their_own(command: str) -> None:
+    parser = load_command_class("apps.agents" if command != "access" else "apps.runs", command).create_parser(
+        "manage.py", command
+    )
+
+    examples = [line for line in parser.format_help().splitlines() if f" {command} " in line]
+    assert len(examples) > 3
 
 
 def test_the_command_gives_and_shows_access(ann: User) -> None:

@@ -88,7 +88,8 @@ def _spaces(names: Collection[str]) -> list[Namespace | None]:
     spaces = {space.name: space for space in Namespace.objects.filter(name__in=names)}
     if unknown := sorted(set(names) - set(spaces) - {EVERYWHERE}):
         known = (
-            ", ".join(Namespace.objects.values_list("name", flat=True)) or "none yet: the first run makes one"
+            ", ".join(Namespace.objects.values_list("name", flat=True))
+            or "none yet: the first start makes one"
         )
         raise DomainError(f"there is no namespace {', '.join(unknown)}; there are: {known}; and * for all")
     return [*spaces.values(), *([None] if EVERYWHERE in names else [])]

@@ -15,7 +15,7 @@ class Command(BaseCommand):
         "Run an agent: a Celery worker on the agent's own queue, with the agent's loops beside it. "
         "SIGTERM ends it gracefully; SIGKILL loses nothing, its work is found again in the database."
     )
-    requires_system_checks = ()  # `migrate` makes them at every start; they load all pages and REST
+    requires_system_checks = ()  # `prepare_database` makes them at every start; they load all pages and REST
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", choices=AGENTS)

@@ -20,7 +20,7 @@ class Command(BaseCommand):
         "again now, once their cause is mended. `close` forces the close of a run that is incomplete: it needs "
         "--reason, which the proof then shows."
     )
-    requires_system_checks = ()  # `migrate` makes them at every start; they load all pages and REST
+    requires_system_checks = ()  # `prepare_database` makes them at every start; they load all pages and REST
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("run", type=int, metavar="RUN", help="the run number")

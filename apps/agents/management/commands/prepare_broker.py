@@ -18,7 +18,7 @@ class Command(BaseCommand):
         "Declare the exchange and every agent's durable queue on the broker, so that no message is sent before there "
         "is a place for it; on PostgreSQL, install the queue functions first. May be repeated."
     )
-    requires_system_checks = ()  # `migrate` makes them at every start; they load all pages and REST
+    requires_system_checks = ()  # `prepare_database` makes them at every start; they load all pages and REST
 
     def handle(self, *args: Any, **options: Any) -> None:
         agents = [agent_spec(name) for name in AGENTS]

@@ -39,7 +39,7 @@ from then on. Retry and reload wait until PanDA has ended the task.
 
 class Command(BaseCommand):
     help = HELP
-    requires_system_checks = ()  # `migrate` makes them at every start; they load all pages and REST
+    requires_system_checks = ()  # `prepare_database` makes them at every start; they load all pages and REST
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         return super().create_parser(prog_name, subcommand, formatter_class=HelpFormatter, **kwargs)

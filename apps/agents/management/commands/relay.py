@@ -29,7 +29,7 @@ class Command(BaseCommand):
         "Publish the journal: number committed entries, tell the live pages, send them to the bus in order. "
         "Runs until SIGTERM. One per database; a second one does no harm."
     )
-    requires_system_checks = ()  # `migrate` makes them at every start; they load all pages and REST
+    requires_system_checks = ()  # `prepare_database` makes them at every start; they load all pages and REST
 
     def handle(self, *args: Any, **options: Any) -> None:
         keep_connections()

@@ -25,7 +25,7 @@ Examples:  start_run --follow
 
 class Command(BaseCommand):
     help = EXAMPLES
-    requires_system_checks = ()  # `migrate` makes them at every start; they load all pages and REST
+    requires_system_checks = ()  # `prepare_database` makes them at every start; they load all pages and REST
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
