@@ -16,6 +16,14 @@ from apps.runs.access import Person
 from apps.runs.people import person_of
 
 
+class Waits(Throttled):
+    """Too many were wrong. The text says itself how long to wait, and `Retry-After` says it too."""
+
+    def __init__(self, refusal: TooManyGuesses) -> None:
+        super().__init__(detail=str(refusal))
+        self.wait = refusal.wait
+
+
 class ByToken(BaseAuthentication):
     """`Authorization: Token <token>` or `Bearer <token>`: the user of the token. What it is good for, permissions say."""
 
@@ -24,7 +32,7 @@ class ByToken(BaseAuthentication):
 
         Raises:
             AuthenticationFailed: the token lets nobody in.
-            Throttled: nor does it, after too many others.
+            Waits: nor does it, after too many others.
         """
         meta = request.META
         address = address_of(meta.get("REMOTE_ADDR", ""), meta.get("HTTP_X_FORWARDED_FOR", ""))
@@ -33,7 +41,7 @@ class ByToken(BaseAuthentication):
         except TokenRefused as refusal:
             raise AuthenticationFailed(str(refusal)) from refusal
         except TooManyGuesses as refusal:
-            raise Throttled(refusal.wait, str(refusal)) from refusal
+            raise Waits(refusal) from refusal
         return (token.user, token) if token else None
 
     def authenticate_header(self, request: Request) -> str:
@@ -51,12 +59,12 @@ class ByPassword(BasicAuthentication):
 
         Raises:
             AuthenticationFailed: name or password are wrong.
-            Throttled: they are not tried, after too many others.
+            Waits: they are not tried, after too many others.
         """
         try:
             return super().authenticate_credentials(userid, password, request)
         except TooManyGuesses as refusal:
-            raise Throttled(refusal.wait, str(refusal)) from refusal
+            raise Waits(refusal) from refusal
 
 
 def asker(request: Request) -> Person:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import getpass
 import json
-from argparse import SUPPRESS, RawDescriptionHelpFormatter
+from argparse import SUPPRESS
 from typing import IO, Any, cast
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser, DjangoHelpFormatter
+from django.core.management.base import CommandError, CommandParser
 from django.db import Error as DatabaseError
 from rich.console import Console
 
@@ -16,6 +16,7 @@ from apps.agents.api.serializers import DeadLetterSerializer
 from apps.agents.choices import LetterState
 from apps.agents.registry import AGENTS
 from apps.runs.errors import DomainError
+from apps.runs.management.help import DescribedCommand
 
 from ..letters import letter_table, one_letter
 
@@ -34,15 +35,8 @@ had just come. One that cannot be handled is parked again, with the new reason.
 """
 
 
-class HelpFormatter(DjangoHelpFormatter, RawDescriptionHelpFormatter):
-    """Django's, with the description as it is written."""
-
-
-class Command(BaseCommand):
+class Command(DescribedCommand):
     help = HELP
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        return super().create_parser(prog_name, subcommand, formatter_class=HelpFormatter, **kwargs)
 
     def add_arguments(self, parser: CommandParser) -> None:
         # Options before the action count as well: an action's own defaults are suppressed, lest they undo them.

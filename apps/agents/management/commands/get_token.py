@@ -8,11 +8,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from apps.runs.errors import DomainError
+from apps.runs.management.help import DescribedCommand
 from apps.runs.models import Namespace
 from apps.runs.people import roles_of
 
@@ -20,6 +21,7 @@ from ... import services
 from ...choices import TokenScope
 
 HELP = """Issue a token by which its holder acts as a user, and print it. It is not shown again.
+What the user may do, `manage.py access` says.
 Examples:  get_token ann
            get_token plotter --create-user --scope read
            get_token ann --name "plots at JLab" --scope read --namespace local --expires 90d
@@ -29,7 +31,7 @@ Tokens are looked at and revoked in the admin."""
 _UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 
 
-class Command(BaseCommand):
+class Command(DescribedCommand):
     help = HELP
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -85,7 +87,8 @@ def _namespace(name: str) -> Namespace | None:
     found = Namespace.objects.filter(name=name).first()
     if found is None:
         known = (
-            ", ".join(Namespace.objects.values_list("name", flat=True)) or "none yet, the first run makes one"
+            ", ".join(Namespace.objects.values_list("name", flat=True))
+            or "none yet: the first start makes one"
         )
         raise CommandError(f"there is no namespace {name!r}; there are: {known}")
     return found

@@ -6,17 +6,18 @@ import getpass
 import json
 from typing import IO, Any, cast
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import Error as DatabaseError
 from rich.console import Console
 
 from apps.runs.errors import DomainError, NotFound
+from apps.runs.management.help import DescribedCommand
 from apps.runs.selectors import get_run
 from apps.stf import selectors, services
 from apps.stf.choices import Policy, TaskCommand
 
 from ..processing import Status, status_view
-from .dead_letters import PIPE_WIDTH, HelpFormatter
+from .dead_letters import PIPE_WIDTH
 
 LISTED = 40
 HELP = """Processing of STFs by PanDA: what state it is in, and the switches for it.
@@ -37,12 +38,9 @@ from then on. Retry and reload wait until PanDA has ended the task.
 """
 
 
-class Command(BaseCommand):
+class Command(DescribedCommand):
     help = HELP
     requires_system_checks = ()  # `prepare_database` makes them at every start; they load all pages and REST
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        return super().create_parser(prog_name, subcommand, formatter_class=HelpFormatter, **kwargs)
 
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from apps.agents.daqsim.request import request_run
 from apps.runs.errors import DomainError
+from apps.runs.management.help import DescribedCommand
 from apps.runs.workflow import WorkflowError, load_workflow
 
 from ..follow import follow_run
@@ -23,7 +24,7 @@ Examples:  start_run --follow
            start_run --set buffer.release_policy='"keep"' --set closeout.hole_wait_seconds=5"""
 
 
-class Command(BaseCommand):
+class Command(DescribedCommand):
     help = EXAMPLES
     requires_system_checks = ()  # `prepare_database` makes them at every start; they load all pages and REST
 

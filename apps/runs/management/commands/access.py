@@ -6,12 +6,13 @@ import getpass
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from ... import services
 from ...access import Role
 from ...errors import DomainError
 from ...people import namespaces_of, people, roles_of
+from ..help import DescribedCommand
 
 HELP = """Show who may do what, or give a user exactly these roles and namespaces.
 Examples:  access                                        all users
@@ -21,7 +22,7 @@ Examples:  access                                        all users
            access eve --nothing"""
 
 
-class Command(BaseCommand):
+class Command(DescribedCommand):
     help = HELP
 
     def add_arguments(self, parser: CommandParser) -> None:
