@@ -8,7 +8,13 @@ from django.db.models import Q, QuerySet, Subquery
 from django_filters import rest_framework as filters
 
 from .choices import STATUS_OF_LIFECYCLE, ExecutionStatus, RunLifecycle
+from .core_states import CoreState, CoreSubstate
 from .models import STATE_EVENT, JournalEntry, Namespace, Run, WorkflowDefinition, WorkflowExecution
+
+
+def shown(states: type[CoreState] | type[CoreSubstate]) -> list[tuple[str, str]]:
+    """These states as choices of a filter."""
+    return [(state.value, state.label) for state in states]
 
 
 def of_run(entries: QuerySet[JournalEntry], number: Decimal) -> QuerySet[JournalEntry]:
@@ -20,7 +26,7 @@ class RunFilter(filters.FilterSet):
     run_number = filters.NumberFilter()
     lifecycle = filters.MultipleChoiceFilter(choices=RunLifecycle.choices)
     namespace = filters.ModelChoiceFilter(queryset=Namespace.objects.all(), to_field_name="name")
-    state = filters.CharFilter()
+    state = filters.MultipleChoiceFilter(choices=shown(CoreState))
     requested_by = filters.CharFilter(field_name="execution__executed_by")
     requested_after = filters.IsoDateTimeFilter(field_name="requested_at", lookup_expr="gte")
     requested_before = filters.IsoDateTimeFilter(field_name="requested_at", lookup_expr="lt")

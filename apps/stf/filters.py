@@ -8,6 +8,8 @@ from __future__ import annotations
 from django.db.models import Exists, OuterRef, QuerySet
 from django_filters import rest_framework as filters
 
+from apps.runs.core_states import CoreState, CoreSubstate
+from apps.runs.filters import shown
 from apps.runs.models import Run
 
 from .choices import (
@@ -77,6 +79,9 @@ class StfFilter(filters.FilterSet):
 
 
 class RunStateFilter(filters.FilterSet):
+    state = filters.MultipleChoiceFilter(choices=shown(CoreState))
+    substate = filters.MultipleChoiceFilter(choices=shown(CoreSubstate))
+
     class Meta:
         model = Run
         fields = ["run_number", "state", "substate", "lifecycle"]

@@ -267,7 +267,12 @@ async def test_a_ping_tells_that_the_relay_is_away(feed: Feed, monkeypatch: pyte
 
 @pytest.mark.parametrize(
     ("path", "code"),
-    [("/ws/live/?cursor=twelve", consumers.BAD_CURSOR), ("/ws/live/runs/7/", consumers.NO_SUCH_RUN)],
+    [
+        ("/ws/live/?cursor=twelve", consumers.BAD_CURSOR),
+        ("/ws/live/?curser=12", consumers.BAD_CURSOR),
+        ("/ws/live/runs/7/?nope=", consumers.BAD_CURSOR),
+        ("/ws/live/runs/7/", consumers.NO_SUCH_RUN),
+    ],
 )
 async def test_nonsense_is_refused_with_a_reason(feed: Feed, path: str, code: int) -> None:
     async with page(feed, path) as socket:

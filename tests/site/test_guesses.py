@@ -71,7 +71,9 @@ def test_basic_authentication_is_held_back_with_the_login_page() -> None:
 
     assert (answer.status_code, answer["Content-Type"]) == (429, "application/problem+json")
     assert 1700 < int(answer["Retry-After"]) <= 1800
-    assert re.fullmatch(r"too many wrong passwords [^;]*; the next try is in \d+ \w+", answer.json()["detail"])
+    assert re.fullmatch(
+        r"too many wrong passwords [^;]*; the next try is in \d+ \w+", answer.json()["detail"]
+    )
     assert log_in("beam").status_code == 429
 
 

@@ -14,7 +14,7 @@ from rest_framework.viewsets import ReadOnlyModelViewSet
 
 from .. import services
 from ..models import Namespace
-from .requests import made, name_of, said_in
+from .requests import ExactSerializer, made, name_of, said_in
 
 SUCCESS = "success"
 
@@ -76,7 +76,7 @@ class NamespaceEnsuredSerializer(NamespaceSerializer):
         fields = ["status", "created", *NamespaceSerializer.Meta.fields]
 
 
-class NamespaceWishSerializer(serializers.Serializer[Any]):
+class NamespaceWishSerializer(ExactSerializer):
     """A namespace that shall be there."""
 
     name = serializers.RegexField(r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)

@@ -8,6 +8,7 @@ from rest_framework import serializers
 
 from ..models import STATE_EVENT, JournalEntry, Run
 from .fields import ClockTime, RunNumber
+from .requests import ExactSerializer
 from .showing import RowSerializer
 
 
@@ -50,7 +51,7 @@ class RunSerializer(RowSerializer[Run]):
         ]
 
 
-class RunAnnouncedSerializer(serializers.Serializer[Any]):
+class RunAnnouncedSerializer(ExactSerializer):
     """A run of another DAQ. `start_time` is taken and not kept: it is when this testbed hears of physics."""
 
     run_number = RunNumber()
@@ -60,7 +61,7 @@ class RunAnnouncedSerializer(serializers.Serializer[Any]):
     execution_id = serializers.CharField(max_length=250, required=False, default="")
 
 
-class RunChangeSerializer(serializers.Serializer[Any]):
+class RunChangeSerializer(ExactSerializer):
     """What may be said of a run later on: that it has ended, with how many STFs, and its conditions."""
 
     end_time = ClockTime(required=False, allow_null=True)

@@ -12,6 +12,7 @@ from ..models import Run, WorkflowDefinition, WorkflowExecution
 from ..selectors import execution_status
 from ..services.declaring import SaidDefinition, SaidExecution
 from .fields import ClockTime
+from .requests import ExactSerializer
 
 
 class WorkflowDefinitionSerializer(serializers.ModelSerializer[WorkflowDefinition]):
@@ -114,7 +115,7 @@ class ExecutionSaidSerializer(serializers.Serializer[Any]):
         return SaidExecution(**said | {"status": ExecutionStatus(said["status"])})
 
 
-class ExecutionChangeSerializer(serializers.Serializer[Any]):
+class ExecutionChangeSerializer(ExactSerializer):
     """What the runner says of its execution later on."""
 
     status = serializers.ChoiceField(choices=ExecutionStatus.choices, required=False)

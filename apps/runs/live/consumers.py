@@ -52,6 +52,9 @@ class LiveConsumer:
     One task per page does all of it, one thing after the other, and waits for a page that reads slowly: `send` does.
     """
 
+    # Whether other parameters than the cursor are for the content.
+    asks_more = False
+
     def __init__(
         self,
         scope: dict[str, Any],
@@ -98,7 +101,10 @@ class LiveConsumer:
 
     async def _begin(self) -> None:
         """Take the page's cursor, or send a snapshot."""
-        asked = parse_qs(self._query).get("cursor", [""])[0]
+        named = parse_qs(self._query, keep_blank_values=True)
+        if not self.asks_more and (unknown := sorted(set(named) - {"cursor"})):
+            raise Refused(BAD_CURSOR, f"there is no parameter {unknown[0][:40]!r} here; there is cursor")
+        asked = named.get("cursor", [""])[0]
         if asked and not asked.isdecimal():
             raise Refused(BAD_CURSOR, f"cursor={asked!r} is not a position")
         newest = await database_sync_to_async(newest_position)()

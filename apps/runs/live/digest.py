@@ -99,6 +99,8 @@ class DigestConsumer(LiveConsumer):
     Pages of the same query wait for the same moment: whichever comes first has the frame made.
     """
 
+    asks_more = True
+
     def __init__(
         self,
         scope: dict[str, Any],

@@ -7,6 +7,7 @@ from typing import Any
 from rest_framework import serializers
 
 from apps.runs.api.fields import ClockTime, RunNumber
+from apps.runs.api.requests import ExactSerializer
 
 from ..choices import SliceState, TfFileStatus, WorkerStatus
 
@@ -34,7 +35,7 @@ class TfFileSaidSerializer(serializers.Serializer[Any]):
         return attrs
 
 
-class TfFileChangeSerializer(serializers.Serializer[Any]):
+class TfFileChangeSerializer(ExactSerializer):
     """What becomes of a TF file: it is removed."""
 
     status = serializers.ChoiceField(choices=TfFileStatus.choices)
@@ -76,7 +77,7 @@ class SliceChangeSerializer(serializers.Serializer[Any]):
         return _SLICE_WORDS.get(word) or _SLICE_STATES[word]
 
 
-class ClaimSerializer(serializers.Serializer[Any]):
+class ClaimSerializer(ExactSerializer):
     """Who asks for slices, for how many, and of which run if not of all."""
 
     worker_id = serializers.CharField(max_length=100)
@@ -84,7 +85,7 @@ class ClaimSerializer(serializers.Serializer[Any]):
     run_number = RunNumber(required=False)
 
 
-class ResultSerializer(serializers.Serializer[Any]):
+class ResultSerializer(ExactSerializer):
     """A worker's word on a slice. `attempt` counts its tries from 1, and is `retries` + 1 of the slice as it was claimed."""
 
     worker_id = serializers.CharField(max_length=100)
@@ -95,7 +96,7 @@ class ResultSerializer(serializers.Serializer[Any]):
     error = serializers.CharField(default="", allow_blank=True)
 
 
-class WorkerSaidSerializer(serializers.Serializer[Any]):
+class WorkerSaidSerializer(ExactSerializer):
     """A heartbeat of a worker; `req_id` and `attempt` name the slice in hand, whose lease is renewed."""
 
     worker_id = serializers.CharField(max_length=100)

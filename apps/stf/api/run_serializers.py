@@ -8,6 +8,7 @@ from typing import Any
 from rest_framework import serializers
 
 from apps.runs.api.fields import RunNumber
+from apps.runs.api.requests import ExactSerializer
 from apps.runs.api.showing import RowSerializer
 from apps.runs.choices import RunLifecycle
 from apps.runs.models import Run
@@ -84,9 +85,14 @@ class RunStateSerializer(RowSerializer[Run]):
         return {"execution_id": run.execution.execution_id}
 
 
-class RunStateChangeSerializer(serializers.Serializer[Any]):
+# What the existing agents send beside what is theirs to say: it is counted, or set, by the server.
+_SERVERS = frozenset(RunStateSerializer.Meta.fields)
+
+
+class RunStateChangeSerializer(ExactSerializer):
     """What an agent says of the state of a run. Counts and phase, which agents send too, are the server's."""
 
+    also = _SERVERS
     state = serializers.CharField(max_length=50, required=False, allow_null=True)
     substate = serializers.CharField(max_length=50, required=False, allow_null=True, allow_blank=True)
 

@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from apps.runs.api.requests import AskedSerializer, asked_in
 from apps.runs.selectors import get_run
 
 from ..selectors.run_statistics import LATENCY_STFS, MOST_RANGES, run_statistics
@@ -84,4 +85,5 @@ class RunStatisticsView(APIView):
     @extend_schema(responses=RunStatisticsSerializer)
     def get(self, request: Request, run_number: int) -> Response:
         """Rates, latencies, backlogs and missing sequences of the run."""
+        asked_in(request, AskedSerializer)
         return Response(RunStatisticsSerializer(run_statistics(get_run(run_number))).data)
