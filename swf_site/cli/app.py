@@ -269,7 +269,7 @@ def worker(
 
     - [bold]ACTIVEMQ_HOST, ACTIVEMQ_PORT, ACTIVEMQ_USER, ACTIVEMQ_PASSWORD[/bold], or [bold]BROKER_URL[/bold]
 
-    - [bold]SWF_NAMESPACE[/bold], as the testbed has it
+    - [bold]SWF_NAMESPACE[/bold] and [bold]SWF_NAMESPACES[/bold], as the testbed has them
 
     - the TF files: under the same paths, by a shared file system
 

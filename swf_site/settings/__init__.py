@@ -203,8 +203,9 @@ SWF_OIDC_NAME = env.text("SWF_OIDC_NAME", "your institute")
 SWF_OIDC_CLAIM = env.text("SWF_OIDC_CLAIM", "groups")
 SWF_OIDC_ROLES = env.roles("SWF_OIDC_ROLES")
 
-# Of this testbed, among those that share its broker.
+# Of this testbed, among those that share its broker, and others that it serves beside it.
 SWF_NAMESPACE = env.text("SWF_NAMESPACE", "local")
+SWF_NAMESPACES = env.words("SWF_NAMESPACES")
 
 CELERY_BROKER_URL = broker.url(DATABASE_URL)
 CELERY_BROKER_USE_SSL = broker.tls(CELERY_BROKER_URL)

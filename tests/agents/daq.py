@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
+from django.conf import settings
 from django.db import connection
 
 from apps.agents.bus.receive import receive
@@ -24,7 +25,7 @@ MOST_STEPS = 500
 
 def a_daq_run(**overrides: Any) -> Run:
     """A requested run that the DAQ has taken on."""
-    run = request_run(a_workflow(**overrides), namespace="test", requested_by="tester")
+    run = request_run(a_workflow(**overrides), namespace=settings.SWF_NAMESPACE, requested_by="tester")
     take_on(run)
     return run
 

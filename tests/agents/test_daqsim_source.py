@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import uproot
+from django.conf import settings
 
 from apps.agents.daqsim.driver import RunDriver
 from apps.agents.daqsim.request import request_run
@@ -169,9 +170,17 @@ def test_a_buffer_that_takes_nothing_keeps_the_run_waiting_and_says_so(exit_buff
 
 def refusal(**overrides: Any) -> str:
     with pytest.raises(DomainError) as refused:
-        request_run(a_workflow(**overrides), namespace="test", requested_by="tester")
+        request_run(a_workflow(**overrides), namespace=settings.SWF_NAMESPACE, requested_by="tester")
     assert not Run.objects.exists()
     return str(refused.value)
+
+
+def test_a_namespace_that_is_not_served_is_refused_with_the_variable() -> None:
+    with pytest.raises(
+        DomainError, match=r"^namespace: 'torre' is not served .* serves local: .* SWF_NAMESPACES"
+    ):
+        request_run(a_workflow(), namespace="torre", requested_by="tester")
+    assert not Run.objects.exists()
 
 
 def test_an_stf_too_small_for_its_tfs_is_refused_with_the_least_size() -> None:

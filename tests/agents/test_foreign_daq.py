@@ -8,7 +8,9 @@ from uuid import UUID, uuid5
 
 import pytest
 from django.conf import settings
+from django.db import transaction
 
+from apps.agents.bus.outgoing import message_of
 from apps.agents.bus.receive import Delivery, receive_batch
 from apps.agents.bus.relay import as_message
 from apps.agents.bus.runtime import AgentRuntime
@@ -17,7 +19,9 @@ from apps.agents.data.follower import Follower
 from apps.agents.data.registrar import Registrar
 from apps.agents.models import DaqCheckpoint, DeadLetter, SystemAgent
 from apps.agents.registry import agent_spec
+from apps.runs.journal import Change, record
 from apps.runs.models import Namespace, Run
+from apps.runs.services import announce_run, open_namespace
 from tests.agents.catalogue import lifecycle, settle
 from tests.agents.foreign_daq import ForeignDaq
 from tests.factories import a_run, kinds
@@ -168,11 +172,30 @@ def test_messages_of_another_testbed_are_counted_and_nothing_else() -> None:
     assert (counters["messages"], counters["messages_of_other_namespaces"]) == (8, 8)
 
 
-def test_a_namespace_is_ours_as_soon_as_a_run_of_ours_is_in_it() -> None:
-    agent = AgentRuntime(DATA)
-    Namespace.objects.create(name="elsewhere")
+def test_a_namespace_is_not_ours_because_we_know_of_it() -> None:
+    open_namespace("elsewhere", owner="ann", by="ann")
     daq = ForeignDaq("7", namespace="elsewhere")
-    [*_, result] = agent.receive(deliveries([daq.say("run_imminent")]))
+
+    assert AgentRuntime(DATA).receive(deliveries([daq.say("run_imminent")])) == [None]
+    assert not Run.objects.exists()
+
+
+def test_other_namespaces_are_served_if_the_testbed_is_told_so(settings: Any) -> None:
+    settings.SWF_NAMESPACES = ["elsewhere"]
+    daq = ForeignDaq("7", namespace="elsewhere")
+    [result] = AgentRuntime(DATA).receive(deliveries([daq.say("run_imminent")]))
 
     assert result is not None
     assert Run.objects.get().namespace.name == "elsewhere"
+
+
+def test_what_our_own_journal_says_is_ours_whatever_its_namespace() -> None:
+    """As of a run that was announced over REST in a namespace of its agents."""
+    run, _ = announce_run(7, by="ann", namespace="torre1")
+    with transaction.atomic():
+        own = message_of(record(Change("end_run", run=run, payload={"total_stf_files": 1})))
+    assert own is not None
+    strangers = own | {"msg_id": str(uuid5(BROKER, "another"))}
+
+    first, second = AgentRuntime(DATA).receive([Delivery(body, BROKER) for body in (own, strangers)])
+    assert (first is not None, second) == (True, None)

@@ -233,7 +233,10 @@ def test_each_agent_handles_a_message_by_itself() -> None:
     }
 
 
-def test_what_another_system_says_is_in_the_journal_as_it_said_it() -> None:
+def test_what_another_system_says_is_in_the_journal_as_it_said_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(settings, "SWF_NAMESPACES", ["mine"])
     body = a_message("run_workflow", sender="ann", namespace="mine")
     receive(DAQSIM, body, delivery_id=DELIVERY)
 

@@ -35,7 +35,7 @@ class StartWishSerializer(ExactSerializer):
         r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
         max_length=100,
         required=False,
-        help_text="This testbed's own if left out",
+        help_text="One that this testbed serves; its own if left out",
     )
 
 
@@ -66,4 +66,5 @@ def _requested(wish: dict[str, Any], *, by: str) -> Run:
         wrong = {problem.key: [problem.why] for problem in error.problems}
         raise ValidationError({"parameters": wrong}) from error
     except FieldRefused as error:
-        raise ValidationError({"parameters": {error.field: [error.why]}}) from error
+        why = {error.field: [error.why]}
+        raise ValidationError(why if error.field == "namespace" else {"parameters": why}) from error

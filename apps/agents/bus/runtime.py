@@ -15,7 +15,7 @@ from .. import services
 from . import commands
 from .agent import AgentSpec, LoopSpec
 from .loop import Loop, why_waiting
-from .namespaces import Namespaces
+from .namespaces import are_foreign
 from .receive import Again, Delivery, Result, receive_batch
 from .replays import replay_next
 
@@ -37,7 +37,6 @@ class AgentRuntime:
         self._started_at = timezone.now()
         self._received = 0
         self._foreign = 0
-        self._namespaces = Namespaces()
         self._lock = threading.Lock()
         self._idle = threading.Event()  # no message is in hand
         self._idle.set()
@@ -78,7 +77,7 @@ class AgentRuntime:
 
     def _receive(self, deliveries: Sequence[Delivery]) -> list[Result]:
         try:
-            foreign = [self._namespaces.is_foreign(delivery.body) for delivery in deliveries]
+            foreign = are_foreign([delivery.body for delivery in deliveries])
         except DatabaseError as error:
             return [Again(str(error))] * len(deliveries)
         handled = iter(

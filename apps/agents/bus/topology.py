@@ -37,6 +37,11 @@ ALSO_TO: Mapping[str, str] = {
 _ORPHAN_SECONDS = 60
 
 
+def served_namespaces() -> tuple[str, ...]:
+    """The namespaces of this testbed among those that share its broker, its own first."""
+    return tuple(dict.fromkeys((settings.SWF_NAMESPACE, *settings.SWF_NAMESPACES)))
+
+
 def queue_name(agent: AgentSpec) -> str:
     """Name of the agent's own durable queue; the namespace keeps testbeds that share a broker apart."""
     return _queue_name(agent.name)
@@ -60,11 +65,15 @@ def control_queue_of(namespace: str) -> str:
     return f"{CONTROL_QUEUE}.{namespace}"
 
 
+def _control_queues() -> list[str]:
+    return [CONTROL_QUEUE, *map(control_queue_of, served_namespaces())]
+
+
 def queues_of(app: Celery, agent: AgentSpec) -> list[Queue]:
     """All queues that the agent reads: its own, and on ActiveMQ those of commands and of results if it takes them."""
     names: list[str] = []
     if is_plain(app):
-        names += [CONTROL_QUEUE, control_queue_of(settings.SWF_NAMESPACE)] * agent.takes_commands
+        names += _control_queues() * agent.takes_commands
         names += [RESULTS_QUEUE] * agent.takes_results
     return [queue_of(agent), *(Queue(name, durable=True) for name in names)]
 
@@ -105,20 +114,21 @@ def _feeds_of_worker(worker_id: str) -> dict[str, Any]:
         slices_queue().name: {
             "task": RECEIVE_TASK,
             "destination": SLICES_DESTINATION,
-            "selector": _of_our_namespace(),
+            "selector": _of_our_namespaces(),
             "only": {"msg_type": ["slice"]},
         },
         worker_queue(worker_id).name: {
             "task": RECEIVE_TASK,
             "destination": TRANSFORMERS_TOPIC,
-            "selector": _of_our_namespace(),
+            "selector": _of_our_namespaces(),
             "only": {"msg_type": ["stop_transformer"]},
         },
     }
 
 
-def _of_our_namespace() -> str:
-    return "namespace = '{}'".format(settings.SWF_NAMESPACE.replace("'", "''"))
+def _of_our_namespaces() -> str:
+    quoted = ("'{}'".format(name.replace("'", "''")) for name in served_namespaces())
+    return f"namespace IN ({', '.join(quoted)})"
 
 
 def _plain_messages(agents: Iterable[AgentSpec]) -> dict[str, Any]:
@@ -147,13 +157,10 @@ def _plain_messages(agents: Iterable[AgentSpec]) -> dict[str, Any]:
                 }
                 for agent in agents
             },
-            **{
-                queue: {"task": RECEIVE_TASK}
-                for queue in (CONTROL_QUEUE, control_queue_of(settings.SWF_NAMESPACE))
-            },
+            **{queue: {"task": RECEIVE_TASK} for queue in _control_queues()},
             RESULTS_QUEUE: {
                 "task": RECEIVE_TASK,
-                "selector": _of_our_namespace(),
+                "selector": _of_our_namespaces(),
                 "only": {"msg_type": ["slice_result", "worker_heartbeat", "heartbeat"]},
             },
         },

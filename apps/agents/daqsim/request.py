@@ -13,6 +13,7 @@ from apps.runs.models import Run
 from apps.runs.workflow import LoadedWorkflow
 from apps.stf.container.content import minimum_bytes
 
+from ..bus.topology import served_namespaces
 from .stf_source import files_to_stream
 
 
@@ -20,8 +21,9 @@ def request_run(workflow: LoadedWorkflow, *, namespace: str, requested_by: str) 
     """Request a run.
 
     Raises:
-        FieldRefused: STFs of this size or from this directory cannot be made.
+        FieldRefused: this testbed does not serve the namespace, or STFs of this size or from this directory cannot be made.
     """
+    _check_served(namespace)
     stf = workflow.parameters.stf
     if stf.from_dir is not None:
         workflow = _with_files(workflow, Path(stf.from_dir))
@@ -32,6 +34,17 @@ def request_run(workflow: LoadedWorkflow, *, namespace: str, requested_by: str) 
             "raise stf.size_bytes or lower stf.tf_count",
         )
     return runs.request_run(workflow, namespace=namespace, requested_by=requested_by)
+
+
+def _check_served(namespace: str) -> None:
+    """Its messages would be another testbed's, if one serves it on the same broker."""
+    served = served_namespaces()
+    if namespace not in served:
+        raise FieldRefused(
+            "namespace",
+            f"{namespace!r} is not served by this testbed, which serves {', '.join(served)}: "
+            "take one of these, or add it to SWF_NAMESPACES and start the testbed anew",
+        )
 
 
 def workflow_file(name: str) -> Path:

@@ -132,6 +132,8 @@ class WorkerJobs:
 def worker_command() -> str:
     """What a job runs. The default is of use on this machine only, where a worker finds all in the home."""
     own = {"SWF_HOME": str(settings.SWF_HOME), "SWF_NAMESPACE": settings.SWF_NAMESPACE}
+    if settings.SWF_NAMESPACES:
+        own["SWF_NAMESPACES"] = ",".join(settings.SWF_NAMESPACES)
     launcher = shlex.quote(str(settings.BASE_DIR / "swf-testbed"))
     here = " ".join(f"{name}={shlex.quote(value)}" for name, value in own.items()) + f" {launcher} worker"
     return f"{settings.SWF_WORKER_COMMAND or here} --idle-timeout {IDLE_SECONDS}"

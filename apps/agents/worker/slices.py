@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
 
-from django.conf import settings
-
 from ..bus.fast_schemas import Slice, StopTransformer
 from ..bus.parse import MessageError, parse
+from ..bus.topology import served_namespaces
 from .messages import heartbeat_of, result_of
 from .processing import SliceFailed, process
 from .voice import Voice
@@ -119,7 +118,7 @@ class SliceWorker:
 
     def _obey(self, message: StopTransformer) -> None:
         meant = message.content.get("worker_ids")
-        is_ours = message.namespace in ("", settings.SWF_NAMESPACE)
+        is_ours = message.namespace in ("", *served_namespaces())
         if is_ours and (meant is None or (isinstance(meant, list) and self.worker_id in meant)):
             self.stop("stop_transformer")
 

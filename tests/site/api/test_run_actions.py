@@ -59,6 +59,7 @@ def test_a_start_that_is_sent_again_is_one_run(ann: Agent) -> None:
         ({"workflow": "no_such"}, "workflow", "", "there are"),
         ({"workflow": "../pyproject"}, "workflow", "", "unknown"),
         ({"workflow": "fast", "namespace": "a/b"}, "namespace", "", ""),
+        ({"workflow": "fast", "namespace": "torre"}, "namespace", "", "SWF_NAMESPACES"),
         ({"workflow": "fast", "params": {}}, "params", "", "is no field"),
         (
             {"workflow": "fast", "parameters": {"stf_count": 0}},
@@ -89,7 +90,8 @@ def test_what_is_wrong_is_named(ann: Agent, said: dict[str, Any], field: str, ke
     assert not Run.objects.exists()
 
 
-def test_who_starts_a_run_acts_in_its_namespace() -> None:
+def test_who_starts_a_run_acts_in_its_namespace(settings: Any) -> None:
+    settings.SWF_NAMESPACES = ["bobs"]
     a_user("bob", "operator", within="bobs")
     bob = Agent("bob")
 
@@ -98,7 +100,8 @@ def test_who_starts_a_run_acts_in_its_namespace() -> None:
     assert bob.post("runs/start/", said, status=202)["namespace"] == "bobs"
 
 
-def test_a_token_of_a_namespace_starts_runs_there(ann: Agent) -> None:
+def test_a_token_of_a_namespace_starts_runs_there(ann: Agent, settings: Any) -> None:
+    settings.SWF_NAMESPACES = ["theirs"]
     space = Namespace.objects.create(name="theirs")
     user = User.objects.get(username="ann")
     secret = issue_token(user, by="tester", name="tests", namespace=space).secret

@@ -41,7 +41,11 @@ class Command(DescribedCommand):
         parser.add_argument(
             "--set", action="append", default=[], metavar="KEY=VALUE", help="any parameter, TOML"
         )
-        parser.add_argument("--namespace", default=settings.SWF_NAMESPACE)
+        parser.add_argument(
+            "--namespace",
+            default=settings.SWF_NAMESPACE,
+            help="one that the testbed serves: SWF_NAMESPACE or among SWF_NAMESPACES",
+        )
         parser.add_argument("--follow", action="store_true", help="stay until the run is settled")
         parser.add_argument(
             "--timeout", type=float, default=600.0, metavar="S", help="follow at most so long"

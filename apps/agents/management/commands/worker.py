@@ -17,7 +17,7 @@ PROGRESS_SECONDS = 10.0
 class Command(BaseCommand):
     help = (
         "Process slices of the fast path, one at a time, until told to stop. Needs the broker (BROKER_URL or "
-        "ACTIVEMQ_*, SWF_NAMESPACE) and the data (the paths or root:// URLs that slices name), no database."
+        "ACTIVEMQ_*, SWF_NAMESPACE, SWF_NAMESPACES) and the data (the paths or root:// URLs that slices name), no database."
     )
     requires_system_checks = ()
 
