@@ -246,9 +246,41 @@ def test_what_another_system_says_is_in_the_journal_as_it_said_it(
     assert (entry.actor, entry.run.execution.executed_by, entry.run.namespace.name) == ("ann", "ann", "mine")  # type: ignore[union-attr]
 
 
+def a_run_of_another_daq() -> Run:
+    """It takes data."""
+    for msg_type in ("run_imminent", "start_run"):
+        receive(DATA, a_message(msg_type, run_id="7"), delivery_id=uuid4())
+    return Run.objects.get(run_number=7)
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_an_end_that_is_heard_of_a_run_of_our_own_daq_is_parked_with_the_way_out(closed: bool) -> None:
+    run = a_running_run()
+    if closed:
+        stfs.force_close(ended(run, count=3).run_number, by="ann", reason="no more to come")
+    run.refresh_from_db()
+    before = (run.lifecycle, run.expected_stf_count)
+    said = a_message("end_run", run_id=run.run_number, total_stf_files=12)
+    reason = parked(DATA, said)
+
+    assert reason.startswith(f"end_run: run {run.run_number} is one of this testbed's own DAQ")
+    assert "control_run RUN close" in reason
+    run.refresh_from_db()
+    assert (run.lifecycle, run.expected_stf_count) == before
+
+
+def test_a_settled_run_of_another_daq_is_opened_by_a_correction() -> None:
+    run = ended(a_run_of_another_daq(), count=3)
+    stfs.force_close(run.run_number, by="ann", reason="no more to come")
+    receive(DATA, a_message("end_run", run_id="7", total_stf_files=4), delivery_id=uuid4())
+
+    run.refresh_from_db()
+    assert (run.lifecycle, run.expected_stf_count) == ("incomplete", 4)
+
+
 def test_two_corrections_in_a_row_settle_at_the_last() -> None:
     """What the data agent says itself comes back to it; it must not undo what was said since."""
-    run = ended(a_running_run(), count=10)
+    run = ended(a_run_of_another_daq(), count=10)
     seen = set()
     for count in (12, 13):
         receive(DATA, a_message("end_run", run_id=run.run_number, total_stf_files=count), delivery_id=uuid4())

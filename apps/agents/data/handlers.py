@@ -16,6 +16,7 @@ from apps.runs.choices import RunLifecycle
 from apps.runs.core_states import CoreState, is_legal, pair_name
 from apps.runs.errors import DomainError
 from apps.runs.journal import Cause, current_cause
+from apps.runs.selectors import get_run
 from apps.stf import services as stf_services
 from apps.stf.models import StfFile
 
@@ -122,9 +123,17 @@ def run_has_ended(message: schemas.EndRun) -> None:
 
     What comes out of our own journal was done before it was written there. Done again, it would take back whatever was
     said since, and that would be said again: two corrections in a row would chase each other for ever.
+
+    Raises:
+        DomainError: it is heard of a run of our own DAQ, or there is no such run.
     """
     if current_cause().heard is None:
         return
+    if not runs.is_visiting(get_run(message.run_number)):
+        raise DomainError(
+            f"end_run: run {message.run_number} is one of this testbed's own DAQ, which alone ends it: "
+            "control_run RUN stop ends one under way, control_run RUN close one that has ended and is not complete"
+        )
     runs.end_run(
         message.run_number,
         total_stf_files=message.total_stf_files,

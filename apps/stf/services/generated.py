@@ -150,7 +150,7 @@ def _open_runs(run_numbers: Iterable[int]) -> dict[int, Run]:
         if run.lifecycle in SETTLED:
             raise DomainError(
                 f"run {run_number} is {run.lifecycle}: it takes no more STFs; "
-                "a corrected end_run with a higher total_stf_files opens it again"
+                "a corrected end_run with a higher total_stf_files opens one of another DAQ again"
             )
     return runs
 
