@@ -210,6 +210,8 @@ SWF_NAMESPACES = env.words("SWF_NAMESPACES")
 CELERY_BROKER_URL = broker.url(DATABASE_URL)
 CELERY_BROKER_USE_SSL = broker.tls(CELERY_BROKER_URL)
 CELERY_BROKER_TRANSPORT_OPTIONS = broker.transport_options(CELERY_BROKER_URL, SWF_NAMESPACE)
+# Seconds. A broker that stands still is noticed when two have not come; Celery would wait for four minutes.
+CELERY_BROKER_HEARTBEAT = 10
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_TASK_SERIALIZER = "json"
