@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from apps.agents.bus import asking
 from services.base import EngineError
 from swf_site.cli import system
 from swf_site.cli.errors import CommandError
@@ -20,10 +20,6 @@ log = logging.getLogger(__name__)
 
 CHANGES = ("start_testbed", "stop_testbed", "restart")
 QUESTIONS = ("status", "ping")
-# What a request brings for its sender's own use: the answer brings it back.
-ECHOED = ("msg_id", "correlation_id")
-# One destination: not several at once, and no pattern. Temporary ones have such names for others than their owner.
-DESTINATION = re.compile(r"/(?:remote-temp-)?(?:queue|topic)/[^\s\0,*>?/][^\s\0,*>?]*")
 SHOWN_CHARACTERS = 80
 
 
@@ -61,16 +57,11 @@ def parse(body: bytes, headers: Mapping[str, str]) -> Request:
     except (ValueError, RecursionError) as error:
         raise NotJsonError(str(error)) from None
     fields = said if isinstance(said, dict) else {}
-    from_header = _destination(headers.get("reply-to"))
-    asked = fields.get("reply_to")
-    echo = {name: fields[name] for name in ECHOED if name in fields}
-    if "correlation-id" in headers:
-        echo.setdefault("correlation_id", headers["correlation-id"])
     return Request(
         command=fields.get("command"),
         config_name=fields.get("config_name"),
-        reply_to=from_header if asked is None else _destination(asked) or from_header,
-        echo=echo,
+        reply_to=asking.answer_to(fields, headers),
+        echo=asking.echo(fields, headers),
         problem=_problem(said),
     )
 
@@ -84,17 +75,9 @@ def _problem(said: object) -> str | None:
         return f"command must be one of {', '.join(known)}, not {_shown(command)}"
     if not isinstance(config_name, str | None):
         return f"config_name must be text, not {_shown(config_name)}"
-    if reply_to is not None and _destination(reply_to) is None:
+    if reply_to is not None and asking.destination(reply_to) is None:
         return f"reply_to must be /queue/NAME, /topic/NAME or the NAME of a queue, not {_shown(reply_to)}"
     return None
-
-
-def _destination(given: object) -> str | None:
-    """The STOMP destination that is meant; None when it is none."""
-    if not isinstance(given, str):
-        return None
-    whole = given if given.startswith("/") else f"/queue/{given}"
-    return whole if DESTINATION.fullmatch(whole) else None
 
 
 def _shown(value: object) -> str:

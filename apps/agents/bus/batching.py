@@ -81,7 +81,11 @@ def _delivery(message: Message) -> Delivery:
         log.warning("a message cannot be decoded: %s", error)
         body = message.body
         text = body.decode(errors="backslashreplace") if isinstance(body, bytes) else str(body)
-        return Delivery(text, delivery_id)
+        return Delivery(text, delivery_id, headers=message.headers)
     return Delivery(
-        body, delivery_id, message.delivery_info.get("routing_key", ""), again=was_delivered(message)
+        body,
+        delivery_id,
+        message.delivery_info.get("routing_key", ""),
+        again=was_delivered(message),
+        headers=message.headers,
     )

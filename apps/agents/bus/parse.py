@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import difflib
 from typing import Any
-from uuid import UUID
+from uuid import NAMESPACE_OID, UUID, uuid5
 
 from pydantic import ValidationError
 
 from .legacy import modernised
-from .schemas import Message
+from .schemas import Asking, Message
 from .vocabulary import MESSAGES
 
 
@@ -26,7 +26,7 @@ def parse(body: Any, *, fallback_id: UUID | None = None) -> Message:
 
     Args:
         body: the decoded JSON of the message.
-        fallback_id: the id of a message that brings none; it must be the same on redelivery.
+        fallback_id: the id of a message that brings none, or one of its sender's own; it must be the same on redelivery.
 
     Raises:
         MessageError: it is no object, its type is missing, or fields are missing or wrong.
@@ -43,6 +43,8 @@ def parse(body: Any, *, fallback_id: UUID | None = None) -> Message:
         near = difflib.get_close_matches(msg_type, MESSAGES, n=1)
         hint = f", did you mean {near[0]!r}?" if near else ""
         raise UnknownMessage(f"msg_type {msg_type!r} is not in the vocabulary{hint}")
+    if issubclass(model, Asking):
+        fields = _with_ids_of_ours(fields)
     try:
         message = model.model_validate(fields)
     except ValidationError as error:
@@ -50,6 +52,29 @@ def parse(body: Any, *, fallback_id: UUID | None = None) -> Message:
     if fallback_id is not None and "msg_id" not in fields:
         message.name(fallback_id)
     return message
+
+
+def _with_ids_of_ours(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields without a `msg_id` that is only its sender's: it may count from 1 after each start, so the message is known
+    by its delivery. What goes together by such a text stays together.
+    """
+    changed = dict(fields)
+    if _is_a_name(fields.get("msg_id")):
+        del changed["msg_id"]
+    if _is_a_name(correlation := fields.get("correlation_id")):
+        changed["correlation_id"] = uuid5(NAMESPACE_OID, str(correlation))
+    return changed
+
+
+def _is_a_name(given: object) -> bool:
+    """Whether it is a text, but no UUID."""
+    if not isinstance(given, str):
+        return False
+    try:
+        UUID(given)
+    except ValueError:
+        return True
+    return False
 
 
 def _explain(error: ValidationError) -> str:

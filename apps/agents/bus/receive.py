@@ -8,8 +8,8 @@ its worker is given up after five attempts, and all others cost no count.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 from uuid import UUID
@@ -37,13 +37,15 @@ log = logging.getLogger(__name__)
 class Delivery:
     """A message as the bus gave it: the decoded JSON, an id that is the same whenever it is delivered, and its queue.
 
-    `delivery_id` stands for the id of a message that has none. `again`: the bus has delivered it before.
+    `delivery_id` stands for the id of a message that has none. `again`: the bus has delivered it before. `headers` are the
+    transport's own, on ActiveMQ those that are about an answer.
     """
 
     body: Any
     delivery_id: UUID
     queue: str = ""
     again: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ class AgentRuntime:
             )
         )
         results = [
-            _hand_on(delivery) if skip else next(handled)
+            self._hand_on(delivery) if skip else next(handled)
             for delivery, skip in zip(deliveries, foreign, strict=True)
         ]
         for delivery, result, skip in zip(deliveries, results, foreign, strict=True):
@@ -97,6 +97,13 @@ class AgentRuntime:
             self._foreign += sum(foreign)
         self._give_work(results)
         return results
+
+    def _hand_on(self, delivery: Delivery) -> Again | None:
+        try:
+            commands.hand_on(self.spec.name, delivery)
+        except RetryableError as error:
+            return Again(str(error))
+        return None
 
     @property
     def waiting_for(self) -> str:
@@ -130,11 +137,3 @@ class AgentRuntime:
             },
         )
         return False
-
-
-def _hand_on(delivery: Delivery) -> Again | None:
-    try:
-        commands.hand_on(delivery)
-    except RetryableError as error:
-        return Again(str(error))
-    return None

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, WithJsonSchema
 from uuid_utils.compat import uuid7
 
 SCHEMA_VERSION = 1
@@ -95,7 +95,18 @@ class RunMessage(Message):
         return int(self.run_id)
 
 
-class RunWorkflow(Message):
+class Asking(Message):
+    """A command, or the answer to one. Who asks has ids of its own, which the answer brings back."""
+
+    msg_id: Annotated[UUID, WithJsonSchema({"type": "string"})] = Field(
+        default_factory=uuid7, description="Of a command, any text; of an answer, that of the command"
+    )
+    correlation_id: Annotated[
+        UUID | None, WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "null"}]})
+    ] = Field(None, description="Of a command, any text; of an answer, that of the command")
+
+
+class RunWorkflow(Asking):
     meaning = "Start a run of this workflow; with run_id the run exists already and waits for the DAQ."
     msg_type: Literal["run_workflow"] = "run_workflow"
     workflow_name: str
@@ -104,25 +115,33 @@ class RunWorkflow(Message):
     params: dict[str, Any] = Field(default_factory=dict)
 
 
-class StatusRequest(Message):
+class StatusRequest(Asking):
     meaning = "What is going on? Answered with the runs that the DAQ is at work on."
     msg_type: Literal["status_request"] = "status_request"
 
 
-class Reply(Message):
-    meaning = "The answer to a command whose sender asked for one."
+class Reply(Asking):
+    meaning = (
+        "The answer to a command whose sender asked for one. handed_on: it is for another testbed, which answers if it is "
+        "there."
+    )
     msg_type: Literal["reply"] = "reply"
     command: str
-    status: Literal["ok", "error"]
+    status: Literal["ok", "error", "handed_on"]
     reason: str = ""
     result: dict[str, Any] = Field(default_factory=dict)
 
 
-class ControlMessage(RunMessage):
+class ControlMessage(Asking):
     """What an operator wants of a run."""
 
+    run_id: RunId
     reason: Text = ""
     requested_by: Text = ""
+
+    @property
+    def run_number(self) -> int:
+        return int(self.run_id)
 
 
 class PauseWorkflow(ControlMessage):
@@ -135,7 +154,7 @@ class ResumeWorkflow(ControlMessage):
     msg_type: Literal["resume_workflow"] = "resume_workflow"
 
 
-class StopWorkflow(Message):
+class StopWorkflow(Asking):
     meaning = (
         "End the run properly: no further STF, end_run with the count, closeout. Without run_id it is the run of this "
         "execution_id, or the only one under way in the namespace."

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from celery import current_app
@@ -40,15 +41,19 @@ def send(
     routing_key: str,
     *,
     transient: bool = False,
+    headers: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Publish a message, which must have its `msg_id`. A broker may forget a transient one, and does not confirm it."""
+    """Publish a message, which must have its `msg_id`. A broker may forget a transient one, and does not confirm it.
+
+    `headers` are those of the transport beside the task's own, of which ActiveMQ's knows some.
+    """
     task = current_app.amqp.create_task_message(message["msg_id"], RECEIVE_TASK, [message], {})
     producer.publish(
         task.body,
         exchange=exchange,
         routing_key=routing_key,
         declare=[exchange],
-        headers=task.headers,
+        headers={**task.headers, **headers},
         delivery_mode=_TRANSIENT if transient else _PERSISTENT,
         **task.properties,
     )

@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 _HEADER_VALUE_LIMIT = 1024
 # On a copy of a message that was put back: the id of the original, so that the task's id stays.
 ORIGINAL_ID = "original_message_id"
+# What asks for an answer, or is one, goes along with a document as headers of the task's message, in both directions.
+_OF_ANSWERS = ("reply-to", "correlation-id")
 
 
 class PoisonError(ValueError):
@@ -91,6 +93,7 @@ def _call(task: str, frame: Frame, *arguments: bytes) -> tuple[dict[str, Any], b
         "kwargsrepr": "{}",
         "origin": frame.headers.get("destination", ""),
         "ignore_result": True,
+        **{name: frame.headers[name] for name in _OF_ANSWERS if name in frame.headers},
     }, body
 
 
@@ -106,8 +109,8 @@ class Outlet:
     headers: tuple[str, ...] = ()
     fixed: Mapping[str, str] = field(default_factory=dict)
 
-    def document(self, body: bytes) -> tuple[bytes, dict[str, str]]:
-        """Body and headers for the task message `body`.
+    def document(self, body: bytes, headers: Mapping[str, Any]) -> tuple[bytes, dict[str, str]]:
+        """Body and headers for the task message `body` with these headers.
 
         Raises:
             ValueError: it is no call of a task with a positional argument, in JSON.
@@ -121,7 +124,8 @@ class Outlet:
         fields = document if isinstance(document, dict) else {}
         texts = {name: _header_value(fields[name]) for name in self.headers if fields.get(name) is not None}
         fitting = {name: text for name, text in texts.items() if len(text) <= _HEADER_VALUE_LIMIT}
-        return json.dumps(document).encode(), {**self.fixed, **fitting}
+        along = {name: str(headers[name]) for name in (*_OF_ANSWERS, ORIGINAL_ID) if name in headers}
+        return json.dumps(document).encode(), {**self.fixed, **fitting, **along}
 
 
 def _header_value(value: Any) -> str:

@@ -59,7 +59,7 @@ def as_sends(
     """
     body = str_to_bytes(message["body"])
     if outlet := routes.outlets.get(exchange):
-        document, fields = outlet.document(body)
+        document, fields = outlet.document(body, message["headers"])
         always = {
             "destination": outlet.destination.replace("{routing_key}", routing_key),
             "content-type": "application/json",
