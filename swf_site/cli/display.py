@@ -69,7 +69,7 @@ def show_status(console: Console, state: SystemState) -> None:
     if not state.supervisor:
         console.print("The testbed is not running. Start it: swf-testbed start-local")
         return
-    reasons = {engine.name: engine.reason for engine in state.engines}
+    reasons = {engine.name: engine.reason for engine in state.engines if engine.elsewhere is None}
     table = Table(
         "process", "state", "pid", "up for", "", box=None, header_style="bold", padding=(0, 2, 0, 0)
     )
@@ -83,6 +83,15 @@ def show_status(console: Console, state: SystemState) -> None:
             "-" if process.uptime is None else str(timedelta(seconds=process.uptime)),
             Text("answers" if process.name in reasons and fine else reason or ""),
         )
+    for engine in state.engines:
+        if engine.elsewhere is not None:
+            table.add_row(
+                engine.name,
+                Text("elsewhere", style="green" if engine.ready else "red"),
+                "-",
+                "-",
+                Text(engine.reason or f"answers at {engine.elsewhere}"),
+            )
     console.print(table)
     console.print(f"Dashboard: {state.dashboard}")
 

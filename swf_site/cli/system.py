@@ -16,6 +16,7 @@ from services.bus import BROKERS, Bus, another_broker, choose_bus, chosen_bus
 from services.ports import is_free
 from services.registry import engines
 from swf_site.cli import processes
+from swf_site.cli.elsewhere import servers
 from swf_site.cli.errors import CommandError
 from swf_site.cli.home import Home
 from swf_site.cli.steps import Step, Watcher, run_steps
@@ -35,11 +36,12 @@ FAILED_STARTS = 2
 
 @dataclass(frozen=True)
 class EngineState:
-    """Whether an engine answers, and the reason when it does not."""
+    """Whether an engine answers, and the reason when it does not. `elsewhere` is where, if somebody else runs it."""
 
     name: str
     ready: bool
     reason: str | None
+    elsewhere: str | None = None
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,10 @@ def stop_programs(home: Home) -> None:
 
 
 def inspect(home: Home) -> SystemState:
-    """The state of every process and engine in use; asks each engine, which takes at most a few seconds."""
+    """The state of every process and engine in use; asks each engine, which takes at most a few seconds.
+
+    A database or a broker that is served elsewhere is asked as well.
+    """
     supervisor = Supervisor(home)
     states = supervisor.states()
     if not states:
@@ -153,7 +158,10 @@ def inspect(home: Home) -> SystemState:
     return SystemState(
         supervisor=True,
         processes=[states[name] for name in (*used, *PROGRAMS) if name in states],
-        engines=[EngineState(name, reason is None, reason) for name, reason in answers.items()],
+        engines=[
+            *(EngineState(name, reason is None, reason) for name, reason in answers.items()),
+            *(EngineState(one.name, one.reason is None, one.reason, one.address) for one in servers(home)),
+        ],
         dashboard=home.dashboard,
     )
 

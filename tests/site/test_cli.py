@@ -216,6 +216,21 @@ def test_supervisor_knows_every_program_and_starts_none_by_itself(supervisor: Su
     assert {state.state for state in states.values()} == {"STOPPED"}
 
 
+def test_a_broker_that_is_away_elsewhere_is_in_the_status(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ACTIVEMQ_HOST", "127.0.0.1:1")
+    monkeypatch.setenv("COLUMNS", "150")
+    state = system.inspect(supervisor.home)
+    [broker] = [one for one in state.engines if one.elsewhere]
+    assert (broker.name, broker.ready, broker.elsewhere) == ("activemq", False, "127.0.0.1:1")
+    assert not state.ready
+    assert main(["status-local"]) == 1
+    [row] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("activemq ")]
+    assert "elsewhere" in row
+    assert "Connection refused" in row
+
+
 @pytest.mark.parametrize("command", ["start-local", "run", "demo"])
 def test_the_bus_of_a_running_testbed_cannot_be_changed(
     supervisor: Supervisor, capsys: pytest.CaptureFixture[str], command: str
