@@ -14,11 +14,13 @@ from ... import services
 
 class Command(BaseCommand):
     help = (
-        "Bring the schema up to date, and make the testbed's own namespace (SWF_NAMESPACE), so that users can be let "
-        "act in it before its first run. May be repeated."
+        "Bring the schema up to date, and make the namespaces that the testbed serves (SWF_NAMESPACE, SWF_NAMESPACES), so "
+        "that users can be let act in them before the first run. May be repeated."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
         call_command("migrate", interactive=False, verbosity=options["verbosity"] - 1)
-        space, created = services.open_namespace(settings.SWF_NAMESPACE, by=getpass.getuser())
-        self.stdout.write(f"schema: ready\nnamespace {space}: {'made' if created else 'there'}")
+        self.stdout.write("schema: ready")
+        for name in dict.fromkeys((settings.SWF_NAMESPACE, *settings.SWF_NAMESPACES)):
+            space, created = services.open_namespace(name, by=getpass.getuser())
+            self.stdout.write(f"namespace {space}: {'made' if created else 'there'}")
