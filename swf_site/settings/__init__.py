@@ -157,7 +157,7 @@ REST_FRAMEWORK = {
     # Behind the proxy of a server in production, its client is the last address that the proxy adds.
     "NUM_PROXIES": 1 if SWF_PRODUCTION else 0,
     "DEFAULT_SCHEMA_CLASS": "swf_site.api.openapi.schema.Schema",
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["swf_site.api.parsers.Parser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer", "swf_site.api.csv.CSVRenderer"],
 }
 

@@ -224,4 +224,4 @@ async def test_a_run_that_is_not_there_ends_the_connection_for_good(feed: Feed, 
     async with page(feed, digest, "/ws/notes/runs/999999/") as socket:
         closed = await socket.receive_output(timeout=PATIENCE)
 
-    assert (closed["code"], closed["reason"]) == (consumers.NO_SUCH_RUN, "there is no run 999999")
+    assert (closed["code"], closed["reason"]) == (consumers.NOT_FOUND, "there is no run 999999")

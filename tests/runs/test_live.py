@@ -271,7 +271,11 @@ async def test_a_ping_tells_that_the_relay_is_away(feed: Feed, monkeypatch: pyte
         ("/ws/live/?cursor=twelve", consumers.BAD_CURSOR),
         ("/ws/live/?curser=12", consumers.BAD_CURSOR),
         ("/ws/live/runs/7/?nope=", consumers.BAD_CURSOR),
-        ("/ws/live/runs/7/", consumers.NO_SUCH_RUN),
+        (f"/ws/live/?cursor={'9' * 5000}", consumers.BAD_CURSOR),
+        ("/ws/live/runs/7/", consumers.NOT_FOUND),
+        (f"/ws/live/runs/{'9' * 5000}/", consumers.NOT_FOUND),
+        ("/ws/nope/", consumers.NOT_FOUND),
+        ("/ws/", consumers.NOT_FOUND),
     ],
 )
 async def test_nonsense_is_refused_with_a_reason(feed: Feed, path: str, code: int) -> None:

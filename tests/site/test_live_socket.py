@@ -16,7 +16,7 @@ import websocket
 
 from apps.agents.bus.relay import sequence
 from apps.agents.services import issue_token, revoke_tokens
-from apps.runs.live.consumers import NO_SUCH_RUN
+from apps.runs.live.consumers import NOT_FOUND
 from apps.runs.selectors import newest_position
 from swf_site.websocket import NOT_LOGGED_IN
 from tests.people import a_user
@@ -76,7 +76,7 @@ def closed(page: websocket.WebSocket) -> tuple[int, str]:
 
 def test_a_refusal_comes_with_its_reason(web: Web) -> None:
     with opened(web, "live/runs/999999/") as page:
-        assert closed(page) == (NO_SUCH_RUN, "there is no run 999999")
+        assert closed(page) == (NOT_FOUND, "there is no run 999999")
 
 
 def test_the_message_stream_is_there_too(web: Web) -> None:

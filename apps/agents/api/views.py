@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ReadOnlyModelViewSet
 
+from apps.runs.api.fields import NUMBER_PATTERN
 from apps.runs.api.requests import made, name_of
 from apps.runs.people import is_admin
 
@@ -57,7 +58,7 @@ class IncidentViewSet(ReadOnlyModelViewSet[Incident]):
     queryset = selectors.incident_list()
     serializer_class = IncidentSerializer
     filterset_class = IncidentFilter
-    lookup_value_regex = r"\d+"
+    lookup_value_regex = NUMBER_PATTERN
 
     @extend_schema(request=None)
     @action(detail=True, methods=["post"])
@@ -82,7 +83,7 @@ class DeadLetterViewSet(ReadOnlyModelViewSet[DeadLetter]):
     queryset = selectors.letter_list()
     serializer_class = DeadLetterSerializer
     filterset_class = DeadLetterFilter
-    lookup_value_regex = r"\d+"
+    lookup_value_regex = NUMBER_PATTERN
 
     @extend_schema(
         request=ReplayWishSerializer,

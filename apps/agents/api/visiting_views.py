@@ -15,6 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ReadOnlyModelViewSet
 
+from apps.runs.api.fields import NUMBER_PATTERN
 from apps.runs.api.pagination import NewestFirst
 from apps.runs.api.requests import all_said_in, made, name_of, one_or_many, said_in
 from apps.runs.people import is_admin
@@ -35,7 +36,7 @@ class LogViewSet(ReadOnlyModelViewSet[AppLog]):
     serializer_class = AppLogSerializer
     filterset_class = LogFilter
     pagination_class = NewestFirst
-    lookup_value_regex = r"\d+"
+    lookup_value_regex = NUMBER_PATTERN
 
     @extend_schema(
         request=one_or_many("AppLogs", AppLogSerializer),

@@ -8,7 +8,8 @@ from typing import Any
 from django.utils import timezone
 from rest_framework import serializers
 
-# Of ids in addresses.
+# Of ids in addresses. No key has more digits.
+NUMBER_PATTERN = r"\d{1,19}"
 UUID_PATTERN = "-".join(f"[0-9a-f]{{{length}}}" for length in (8, 4, 4, 4, 12))
 _COMPACT = "%Y%m%d%H%M%S%f"
 

@@ -4,14 +4,19 @@ no time; and what the existing agents take for a list."""
 from __future__ import annotations
 
 import json
+import re
+from base64 import b64decode
 from typing import Any
 
 from django.db.models import QuerySet
 from rest_framework.exceptions import ValidationError
-from rest_framework.pagination import CursorPagination, LimitOffsetPagination
+from rest_framework.pagination import Cursor, CursorPagination, LimitOffsetPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
+
+# What a cursor has in it: the key that a page begins beyond, and which way it goes. No key has more digits.
+_CURSOR = re.compile(rb"(r=1&)?p=([0-9]{1,18})")
 
 
 def _whole(request: Request, name: str, *, at_least: int) -> int | None:
@@ -43,6 +48,23 @@ class ByPosition(CursorPagination):
     def get_page_size(self, request: Request) -> int:
         """How many rows are asked for."""
         return min(_whole(request, "limit", at_least=1) or self.page_size, self.max_page_size)
+
+    def decode_cursor(self, request: Request) -> Cursor | None:
+        """Where the page begins; None at the beginning.
+
+        Raises:
+            ValidationError: the cursor is none that a page has given. Ignored, it would show the first rows again.
+        """
+        said = request.query_params.get(self.cursor_query_param, "")
+        if not said:
+            return None
+        try:
+            found = _CURSOR.fullmatch(b64decode(said, validate=True))
+        except ValueError:
+            found = None
+        if found is None:
+            raise ValidationError({"cursor": [f"{said!r} is none: go to the address in `next` of a page"]})
+        return Cursor(offset=0, reverse=bool(found[1]), position=int(found[2]))
 
 
 class NewestFirst(ByPosition):

@@ -11,6 +11,7 @@ from .. import services
 from ..filters import JournalFilter, RunFilter, StateEventFilter
 from ..models import JournalEntry, Run
 from ..selectors import journal, run_list, state_events
+from .fields import NUMBER_PATTERN
 from .pagination import ByPosition, NewestFirst
 from .requests import made, name_of, said_in
 from .serializers import JournalSerializer, RunSerializer, StateEventSaidSerializer, StateEventSerializer
@@ -25,7 +26,7 @@ class RunViewSet(ReadOnlyModelViewSet[Run]):
     ordering_fields = ["run_number", "requested_at", "start_time", "end_time"]
     search_fields = ["execution__execution_id", "namespace__name"]
     lookup_field = "run_number"
-    lookup_value_regex = r"\d+"
+    lookup_value_regex = NUMBER_PATTERN
 
 
 class JournalViewSet(ReadOnlyModelViewSet[JournalEntry]):
@@ -36,7 +37,7 @@ class JournalViewSet(ReadOnlyModelViewSet[JournalEntry]):
     filterset_class = JournalFilter
     pagination_class = ByPosition
     lookup_field = "position"
-    lookup_value_regex = r"\d+"
+    lookup_value_regex = NUMBER_PATTERN
 
 
 class StateEventViewSet(ReadOnlyModelViewSet[JournalEntry]):
@@ -46,7 +47,7 @@ class StateEventViewSet(ReadOnlyModelViewSet[JournalEntry]):
     serializer_class = StateEventSerializer
     filterset_class = StateEventFilter
     pagination_class = NewestFirst
-    lookup_value_regex = r"\d+"
+    lookup_value_regex = NUMBER_PATTERN
 
     @extend_schema(request=StateEventSaidSerializer, responses={201: StateEventSerializer})
     def create(self, request: Request) -> Response:

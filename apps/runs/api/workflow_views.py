@@ -18,6 +18,7 @@ from ..services.declaring import (
     locked_execution,
     report_execution,
 )
+from .fields import NUMBER_PATTERN
 from .preconditions import Tagged, check_if_match, tagged
 from .requests import made, name_of, said_in
 from .workflow_serializers import (
@@ -37,7 +38,7 @@ class WorkflowDefinitionViewSet(ReadOnlyModelViewSet[WorkflowDefinition]):
     filterset_class = DefinitionFilter
     ordering_fields = ["workflow_name", "created_at"]
     search_fields = ["workflow_name"]
-    lookup_value_regex = r"\d+"
+    lookup_value_regex = NUMBER_PATTERN
 
     @extend_schema(request=DefinitionSaidSerializer)
     def create(self, request: Request) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs
@@ -27,8 +28,10 @@ MOST_BEHIND = 10_000
 
 # Codes from 4000 on are the application's; pages give up on these two and come back on every other.
 BAD_CURSOR = 4400
-NO_SUCH_RUN = 4404
+NOT_FOUND = 4404
 TRY_AGAIN_LATER = 1013
+# What fits into its column.
+_POSITION = re.compile(r"\d{1,18}")
 
 Content = Callable[[int | None], dict[str, Any]]
 
@@ -82,7 +85,7 @@ class LiveConsumer:
         except Refused as refused:
             await close(self._out, refused.code, str(refused))
         except NotFound as error:
-            await close(self._out, NO_SUCH_RUN, str(error))
+            await close(self._out, NOT_FOUND, str(error))
         except DatabaseError:
             # The page comes back with its cursor.
             await close(self._out, TRY_AGAIN_LATER, "the database does not answer")
@@ -105,7 +108,7 @@ class LiveConsumer:
         if not self.asks_more and (unknown := sorted(set(named) - {"cursor"})):
             raise Refused(BAD_CURSOR, f"there is no parameter {unknown[0][:40]!r} here; there is cursor")
         asked = named.get("cursor", [""])[0]
-        if asked and not asked.isdecimal():
+        if asked and not _POSITION.fullmatch(asked):
             raise Refused(BAD_CURSOR, f"cursor={asked!r} is not a position")
         newest = await database_sync_to_async(newest_position)()
         if asked and newest - MOST_BEHIND <= int(asked) <= newest:

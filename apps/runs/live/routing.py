@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from channels.routing import URLRouter
-from django.urls import path
+from django.urls import path, re_path
 
 from .batches import Batches
-from .consumers import BATCH, Content, LiveConsumer
+from .consumers import BATCH, NOT_FOUND, Content, LiveConsumer
 from .digest import Digest, DigestConsumer
 from .feed import Feed
 from .payloads import packed
-from .serving import Receive, Send, until_gone
+from .serving import Receive, Send, close, until_gone
 
 Consumer = Callable[[dict[str, Any], Send], LiveConsumer]
 
@@ -33,6 +33,7 @@ def websocket_router(*, feed: Feed, content: Content, digests: Iterable[Digest] 
     for digest in digests:
         at = f"ws/{digest.name}/runs/<int:run_number>/"
         routes.append(path(at, _served(_of_digest(feed, digest))))
+    routes.append(re_path("", _nothing))  # type: ignore[arg-type]
     return URLRouter(routes)
 
 
@@ -48,3 +49,11 @@ def _served(consumer: Consumer) -> Callable[[dict[str, Any], Receive, Send], Any
         await until_gone(consumer(scope, send).run(), receive)
 
     return application
+
+
+async def _nothing(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    """Whoever asks for any other path is told so, as browsers can be told: the connection is opened, and closed."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    there = "/ws/messages/, /ws/live/ and /ws/live/runs/<number>/"
+    await close(send, NOT_FOUND, f"there are {there}, and nothing at {scope['path']}")

@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ReadOnlyModelViewSet
 
-from apps.runs.api.fields import UUID_PATTERN
+from apps.runs.api.fields import NUMBER_PATTERN, UUID_PATTERN
 from apps.runs.api.pagination import BareList
 from apps.runs.api.requests import all_said_in, made, name_of, one_or_many, said_in
 from apps.runs.services import said_over_rest
@@ -45,7 +45,7 @@ class FastMonSampleViewSet(ReadOnlyModelViewSet[FastMonSample]):
     serializer_class = FastMonSampleSerializer
     filterset_class = FastMonSampleFilter
     ordering_fields = ["sequence", "announced_at", "decided_at"]
-    lookup_value_regex = r"\d+"
+    lookup_value_regex = NUMBER_PATTERN
 
 
 class FastMonFileViewSet(ReadOnlyModelViewSet[FastMonFile]):
@@ -98,7 +98,7 @@ class TFSliceViewSet(ReadOnlyModelViewSet[TFSlice]):
     filterset_class = TFSliceFilter
     pagination_class = BareList
     ordering_fields = ["slice_id", "tf_first", "created_at", "completed_at"]
-    lookup_value_regex = r"\d+"
+    lookup_value_regex = NUMBER_PATTERN
     # The namespaces in which who asks acts, None for all, as who lets it in knows.
     open_to: frozenset[str] | None = frozenset()
 
@@ -202,4 +202,4 @@ class WorkerTaskViewSet(ReadOnlyModelViewSet[WorkerTask]):
     queryset = worker_task_list()
     serializer_class = WorkerTaskSerializer
     filterset_class = WorkerTaskFilter
-    lookup_value_regex = r"\d+"
+    lookup_value_regex = NUMBER_PATTERN

@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 from rest_framework.viewsets import ReadOnlyModelViewSet
 
+from apps.runs.api.fields import NUMBER_PATTERN
 from apps.runs.api.views import RunViewSet as ReadOnlyRunViewSet
 
 from .. import services
@@ -83,7 +84,7 @@ class ProcessingTaskViewSet(ReadOnlyModelViewSet[ProcessingTask]):
     queryset = task_list()
     serializer_class = ProcessingTaskSerializer
     filterset_class = ProcessingTaskFilter
-    lookup_value_regex = r"\d+"
+    lookup_value_regex = NUMBER_PATTERN
 
     @extend_schema(request=CommandWishSerializer, responses={202: ProcessingTaskSerializer})
     @action(detail=True, methods=["post"])
@@ -123,7 +124,7 @@ class ProcessingJobViewSet(ReadOnlyModelViewSet[ProcessingJob]):
     serializer_class = ProcessingJobSerializer
     filterset_class = ProcessingJobFilter
     lookup_field = "panda_id"
-    lookup_value_regex = r"\d+"
+    lookup_value_regex = NUMBER_PATTERN
 
 
 class StfProcessingViewSet(ReadOnlyModelViewSet[StfProcessing]):
@@ -150,7 +151,7 @@ class DecisionBoxViewSet(ReadOnlyModelViewSet[DecisionBox]):
     filterset_class = DecisionBoxFilter
     lookup_field = "run__run_number"
     lookup_url_kwarg = "run_number"
-    lookup_value_regex = r"\d+"
+    lookup_value_regex = NUMBER_PATTERN
 
 
 class BrakeViewSet(ReadOnlyModelViewSet[Brake]):

@@ -11,6 +11,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet, ReadOnlyModelViewSet
 
 from apps.runs import services as runs
+from apps.runs.api.fields import NUMBER_PATTERN
 from apps.runs.api.preconditions import Tagged, check_if_match, tagged
 from apps.runs.api.requests import made, name_of, said_in
 from apps.runs.api.serializers import RunAnnouncedSerializer, RunChangeSerializer, RunSerializer
@@ -68,7 +69,7 @@ class RunStateViewSet(Tagged, ReadOnlyModelViewSet[Run]):
     serializer_class = RunStateSerializer
     filterset_class = RunStateFilter
     lookup_field = "run_number"
-    lookup_value_regex = r"\d+"
+    lookup_value_regex = NUMBER_PATTERN
 
     def get_serializer_context(self) -> dict[str, Any]:
         """With how many workers are up, which serve all runs."""

@@ -7,6 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ReadOnlyModelViewSet
 
+from apps.runs.api.fields import NUMBER_PATTERN
 from apps.runs.api.requests import name_of, said_in
 
 from .. import services
@@ -54,4 +55,4 @@ class DatasetViewSet(ReadOnlyModelViewSet[Dataset]):
     filterset_class = DatasetFilter
     lookup_field = "run__run_number"
     lookup_url_kwarg = "run_number"
-    lookup_value_regex = r"\d+"
+    lookup_value_regex = NUMBER_PATTERN

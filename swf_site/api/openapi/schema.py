@@ -14,6 +14,7 @@ from rest_framework.fields import DictField
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.serializers import Serializer
 
+from apps.runs.api.fields import NUMBER_PATTERN
 from apps.runs.api.pagination import BareList
 from apps.runs.api.preconditions import Tagged
 
@@ -24,7 +25,7 @@ from .examples import EXAMPLES
 Json = dict[str, Any]
 
 _CSV = "text/csv"
-_DIGITS = r"^\d+$"
+_DIGITS = f"^{NUMBER_PATTERN}$"
 _MADE = ("create", "update")
 _TAGGED = ("create", "retrieve", "partial_update")
 # Whatever is asked: who asks, how often, for what, in which form, and whether the database is there.
