@@ -26,5 +26,6 @@ urlpatterns = [
     path("healthz", login_not_required(healthz), name="healthz"),
     path("readyz", login_not_required(readyz), name="readyz"),
 ]
+handler400 = "swf_site.pages.errors.bad_request"
 handler404 = "swf_site.pages.errors.not_found"
 handler500 = "swf_site.pages.errors.server_error"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
 from django.db import DataError
 from rest_framework.exceptions import ValidationError
 from rest_framework.response import Response
@@ -26,6 +28,8 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
     if isinstance(error, DataError | UnicodeEncodeError):
         # Of all requests: numbers beyond their columns, characters that no text may have.
         return _problem(HTTPStatus.BAD_REQUEST, f"a value cannot be stored: {str(error).splitlines()[0]}")
+    if isinstance(error, RequestDataTooBig):
+        return _problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, too_large())
     response = exception_handler(error, context)
     if response is None:
         return None
@@ -39,6 +43,12 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
 def problem(status: HTTPStatus, detail: str, **more: Any) -> dict[str, Any]:
     """The body of a problem document."""
     return {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail, **more}
+
+
+def too_large() -> str:
+    """What a request is told whose body is too long."""
+    most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    return f"the body has more than {most} bytes: send less at once, a list in several parts"
 
 
 def _problem(status: HTTPStatus, detail: str, headers: dict[str, str] | None = None, **more: Any) -> Response:

@@ -15,7 +15,7 @@ from psycopg.errors import LockNotAvailable
 from apps.runs.models import IdempotentAnswer
 from apps.runs.services.idempotency import OtherRequest, begin_request, finish_request
 
-from .errors import CONTENT_TYPE, problem
+from .errors import CONTENT_TYPE, problem, too_large
 
 HEADER = "Idempotency-Key"
 _LONGEST = 255
@@ -33,8 +33,8 @@ def idempotency(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable
             return _refused(HTTPStatus.BAD_REQUEST, f"{HEADER} has {len(key)} characters; {_LONGEST} may be")
         try:
             return _once(key, request, get_response)
-        except RequestDataTooBig as refusal:
-            return _refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"{refusal} Send less at once.")
+        except RequestDataTooBig:
+            return _refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, too_large())
         except OtherRequest as refusal:
             return _refused(HTTPStatus.UNPROCESSABLE_ENTITY, str(refusal))
         except OperationalError as error:

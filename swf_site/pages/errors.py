@@ -5,18 +5,36 @@ from __future__ import annotations
 import sys
 from http import HTTPStatus
 
+from django.conf import settings
+from django.core.exceptions import DisallowedHost, RequestDataTooBig, TooManyFieldsSent
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseServerError, JsonResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
+from django.views import defaults
 
 from apps.runs.access import Right, refusal
 from apps.runs.live.listen import database_away
 from apps.runs.people import person_of
-from swf_site.api.errors import CONTENT_TYPE, problem
+from swf_site.api.errors import CONTENT_TYPE, problem, too_large
 
 _RETRY_AFTER_SECONDS = 2
 _REST = "/api/"
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """400: what Django itself refuses, before there is a view or for all of them."""
+    if not request.path.startswith(_REST):
+        return defaults.bad_request(request, exception)
+    if isinstance(exception, RequestDataTooBig):
+        return _problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, too_large())
+    if isinstance(exception, DisallowedHost):
+        said = "this server does not answer under that host name"
+    elif isinstance(exception, TooManyFieldsSent):
+        said = f"there may be {settings.DATA_UPLOAD_MAX_NUMBER_FIELDS} parameters"
+    else:
+        said = "this is no request that makes sense"
+    return _problem(HTTPStatus.BAD_REQUEST, said)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -161,6 +161,9 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer", "swf_site.api.csv.CSVRenderer"],
 }
 
+# Of a body, in bytes: some 8000 STFs.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440
+
 SPECTACULAR_SETTINGS = {
     "TITLE": "SWF testbed",
     "DESCRIPTION": "What is under `/api/`: runs, STFs and all that becomes of them, and who acts.",

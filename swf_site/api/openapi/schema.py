@@ -42,8 +42,12 @@ _MEANS = {
     "201": "It was not known before.",
     "202": "It is written down, and will be done.",
 }
-_OF_CHANGES = {HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT, HTTPStatus.UNSUPPORTED_MEDIA_TYPE}
-_OF_KEYS = {HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY}
+_OF_CHANGES = {
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.CONFLICT,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+}
 
 _KEY = OpenApiParameter(
     HEADER,
@@ -149,7 +153,7 @@ class Schema(AutoSchema):
         if self.method not in SAFE_METHODS:
             statuses |= _OF_CHANGES
         if self.method == "POST":
-            statuses |= _OF_KEYS
+            statuses.add(HTTPStatus.UNPROCESSABLE_ENTITY)
         if guarded := self._guarded():
             statuses.add(HTTPStatus.PRECONDITION_FAILED)
             statuses |= {HTTPStatus.PRECONDITION_REQUIRED} if guarded.guarded else set()
