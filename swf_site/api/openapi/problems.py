@@ -27,11 +27,7 @@ _RESPONSES: Mapping[HTTPStatus, tuple[str, str, Json]] = {
         "It has changed since the `ETag` in `If-Match`.",
         {},
     ),
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (
-        "TooLarge",
-        "The body is too long for one request; the text says how many bytes may be.",
-        {},
-    ),
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ("TooLarge", "The body has more bytes than the text says.", {}),
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: ("UnsupportedMediaType", "The body is not JSON.", {}),
     HTTPStatus.UNPROCESSABLE_ENTITY: (
         "KeyUsedBefore",
