@@ -9,8 +9,8 @@ from django.http import HttpRequest, HttpResponse
 
 
 def same_method(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
-    """Middleware that makes a 308 of a 301 to what writes. After a 301 many clients go on with a GET, and take its answer for
-    that to what they have sent; after a 308 they send the same again, or fail."""
+    """Middleware that makes a 308 of a 301 to what writes. After a 301 many clients go on with a GET, and take its answer
+    for that to what they have sent; after a 308 they send the same again, or fail."""
 
     def answer(request: HttpRequest) -> HttpResponse:
         response = get_response(request)

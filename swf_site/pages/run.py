@@ -10,6 +10,7 @@ from apps.runs.choices import AWAITING_CLOSEOUT, SETTLED, TAKING_DATA, RunLifecy
 from apps.runs.errors import NotFound
 from apps.runs.models import Run
 from apps.runs.selectors import get_run, newest_position
+from apps.runs.services import is_visiting
 from apps.stf.models import CloseoutProof, Dataset
 from apps.stf.selectors import has_failed
 from apps.stf.selectors.slices import fast_run_of
@@ -68,7 +69,7 @@ def _parts(request: HttpRequest, run: Run) -> dict[str, object]:
         "waiting": [] if settled else [row for row in overview.agents() if hinders(row)],
         "timeline": timeline(run),
         **acting(request, run.run_number),
-        "takes_data": run.lifecycle in TAKING_DATA,
+        "may_control": run.lifecycle in TAKING_DATA and not is_visiting(run),
         "paused": run.lifecycle == RunLifecycle.PAUSED,
         "may_retry": not settled and (has_failed(run) or processing["has_failed"]),
         "may_force": run.lifecycle in AWAITING_CLOSEOUT,

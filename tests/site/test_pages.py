@@ -17,6 +17,7 @@ from apps.agents.bus.relay import sequence
 from apps.agents.models import SystemAgent
 from apps.runs.live.feed import feed
 from apps.runs.models import JournalEntry
+from apps.runs.services import announce_run
 from apps.stf import services as stfs
 from apps.stf.choices import ReplicaState
 from apps.stf.models import StfFile
@@ -55,6 +56,13 @@ def test_the_list_shows_runs_with_their_state_in_words_and_counts_per_site(clien
 
     assert f"{run.run_number} Running Run physics test tester 2 2 2 1" in text(page)
     assert (row.counts.generated, row.counts.verified, row.expected) == (2, {"E1_BNL": 2, "E1_JLAB": 1}, 3)
+
+
+def test_only_runs_of_our_own_daq_have_buttons_for_it(shifter: Client) -> None:
+    theirs, _ = announce_run(200001, by="other")
+    for run, may_control in ((a_running_run(), True), (theirs, False)):
+        page = shifter.get(f"/runs/{run.run_number}/").content.decode()
+        assert (f"/runs/{run.run_number}/pause/" in page) == may_control
 
 
 def test_the_list_is_filtered_by_the_address(client: Client) -> None:

@@ -11,6 +11,7 @@ from ..choices import TAKING_DATA
 from ..errors import DomainError
 from ..models import Run
 from ..selectors import get_run
+from .visiting import is_visiting
 
 Control = Literal["pause", "resume", "stop", "abort"]
 
@@ -21,9 +22,13 @@ def control_run(run_number: int, control: Control, *, by: str, reason: str = "")
 
     Raises:
         NotFound: no such run.
-        DomainError: the run takes no data any more.
+        DomainError: the run takes no data any more, or it is one of another DAQ, which nobody here can ask.
     """
     run = get_run(run_number)
+    if is_visiting(run):
+        raise DomainError(
+            f"run {run_number} is one of another DAQ, which this testbed cannot tell to {control}: tell that DAQ"
+        )
     if run.lifecycle not in TAKING_DATA:
         raise DomainError(
             f"run {run_number} is {run.lifecycle}: only a run that takes data can be told to {control}"

@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 
 from apps.agents.services import issue_token
 from apps.runs.models import Namespace, Run
+from apps.runs.services import announce_run
 from tests.factories import a_run, a_running_run, an_stf, change_replicas, ended, kinds, registered, verified
 from tests.people import a_user
 from tests.rest import Agent, errors
@@ -139,6 +140,17 @@ def test_a_run_that_has_ended_is_told_nothing(ann: Agent, wish: str) -> None:
     problem = act(ann, run, wish, status=409)
 
     assert f"run {run.run_number} is ended" in problem["detail"]
+    assert kinds(run) == before
+
+
+@pytest.mark.parametrize("wish", ["pause", "resume", "stop", "abort"])
+def test_a_run_of_another_daq_is_not_told_from_here(ann: Agent, wish: str) -> None:
+    run, _ = announce_run(200001, by="other")
+    before = kinds(run)
+
+    problem = act(ann, run, wish, status=409)
+
+    assert "run 200001 is one of another DAQ" in problem["detail"]
     assert kinds(run) == before
 
 
