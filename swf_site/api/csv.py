@@ -32,7 +32,7 @@ class CSVRenderer(BaseRenderer):
             return JSONRenderer().render(data)
         rows = _rows(data)
         out = io.StringIO()
-        columns = list(dict.fromkeys(name for row in rows for name in row))
+        columns = list(dict.fromkeys(name for row in rows for name in row)) or _columns(renderer_context)
         lines = csv.DictWriter(out, columns)
         lines.writeheader()
         lines.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
@@ -43,6 +43,12 @@ def is_error(renderer_context: Mapping[str, Any] | None) -> bool:
     """Whether what is rendered is an error, which is JSON whatever was asked for."""
     response = (renderer_context or {}).get("response")
     return response is not None and response.status_code >= 400
+
+
+def _columns(renderer_context: Mapping[str, Any] | None) -> list[str]:
+    """Of a list without rows: the fields that its view shows."""
+    made = getattr((renderer_context or {}).get("view"), "get_serializer", None)
+    return [name for name, field in made().fields.items() if not field.write_only] if made else []
 
 
 def _rows(data: Any) -> Sequence[Mapping[str, Any]]:

@@ -14,6 +14,8 @@ from rest_framework.views import exception_handler
 
 from apps.runs.errors import BelongsToAnother, DomainError, FieldRefused, NotFound
 
+from .negotiation import FormatNotOffered
+
 CONTENT_TYPE = "application/problem+json"
 # Of errors of the domain; of all others, that what is there does not allow it.
 _STATUSES = {NotFound: HTTPStatus.NOT_FOUND, BelongsToAnother: HTTPStatus.FORBIDDEN}
@@ -37,7 +39,10 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
     headers = dict(response.items())
     if isinstance(error, ValidationError):
         return _problem(status, "some values were not accepted", headers, errors=response.data)
-    return _problem(status, str(getattr(error, "detail", error)), headers)
+    said = str(getattr(error, "detail", error))
+    if isinstance(error, FormatNotOffered):
+        return _problem(status, f"format: {said}", headers, errors={"format": [said]})
+    return _problem(status, said, headers)
 
 
 def problem(status: HTTPStatus, detail: str, **more: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from drf_spectacular.utils import extend_schema
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -16,6 +17,8 @@ from .fastmon_serializers import FastmonAskedSerializer, FastmonSerializer
 
 class RunFastmonView(APIView):
     """`runs/<number>/fastmon/`: of the detectors of a `group` (left out: all), of a `window` of time (left out: the run)."""
+
+    renderer_classes = [JSONRenderer]
 
     @extend_schema(parameters=[FastmonAskedSerializer], responses=FastmonSerializer)
     def get(self, request: Request, run_number: int) -> Response:

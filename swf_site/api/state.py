@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import ValidationError
 from rest_framework.generics import GenericAPIView
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -32,6 +33,8 @@ from .namespaces import WithinNamespace
 class RunPastView(APIView):
     """`runs/<number>/state/`: what was known of a run."""
 
+    renderer_classes = [JSONRenderer]
+
     @extend_schema(parameters=[RunAskedSerializer], responses=RunPastSerializer)
     def get(self, request: Request, run_number: int) -> Response:
         """What was known of the run at an instant (`at`) or a `position` of the journal; now if neither is given."""
@@ -49,6 +52,7 @@ class RunPastView(APIView):
 class SystemPastView(GenericAPIView[Any]):
     """`state/at/`: the system at an instant."""
 
+    renderer_classes = [JSONRenderer]
     queryset = run_list()
     # What is asked, the serializer of the query looks at.
     filter_backends = [WithinNamespace]
@@ -66,6 +70,7 @@ class SystemPastView(GenericAPIView[Any]):
 class ChangesView(GenericAPIView[Any]):
     """`state/changes/`: what has changed between two moments."""
 
+    renderer_classes = [JSONRenderer]
     queryset = run_list()
     # What is asked, the serializer of the query looks at.
     filter_backends = [WithinNamespace]

@@ -159,6 +159,7 @@ REST_FRAMEWORK = {
     "NUM_PROXIES": 1 if SWF_PRODUCTION else 0,
     "DEFAULT_SCHEMA_CLASS": "swf_site.api.openapi.schema.Schema",
     "DEFAULT_PARSER_CLASSES": ["swf_site.api.parsers.Parser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "swf_site.api.negotiation.Negotiation",
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer", "swf_site.api.csv.CSVRenderer"],
 }
 

@@ -37,6 +37,17 @@ def _whole(request: Request, name: str, *, at_least: int) -> int | None:
     return number
 
 
+def _linked(page: Response) -> Response:
+    """With the header `Link`: a table has no other place for where it goes on."""
+    if after := page.data["next"]:
+        page["Link"] = _link(after)
+    return page
+
+
+def _link(after: str) -> str:
+    return f'<{after}>; rel="next"'
+
+
 class ByPosition(CursorPagination):
     """`?limit=`, 100 rows unless asked, 1000 at most; `next` leads on."""
 
@@ -65,6 +76,10 @@ class ByPosition(CursorPagination):
         if found is None:
             raise ValidationError({"cursor": [f"{said!r} is none: go to the address in `next` of a page"]})
         return Cursor(offset=0, reverse=bool(found[1]), position=int(found[2]))
+
+    def get_paginated_response(self, data: Any) -> Response:
+        """The rows in their envelope."""
+        return _linked(super().get_paginated_response(data))
 
 
 class NewestFirst(ByPosition):
@@ -127,7 +142,7 @@ class Offsets(LimitOffsetPagination):
         response = super().get_paginated_response(data)
         if self._is_estimate:
             response.data["count_is_estimate"] = True
-        return response
+        return _linked(response)
 
 
 class BareList(Offsets):
@@ -150,4 +165,4 @@ class BareList(Offsets):
         if not self.is_bare:
             return super().get_paginated_response(data)
         after = self.get_next_link()
-        return Response(data, headers={"Link": f'<{after}>; rel="next"'} if after else None)
+        return Response(data, headers={"Link": _link(after)} if after else None)

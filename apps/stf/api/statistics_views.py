@@ -6,6 +6,7 @@ from typing import Any
 
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -81,6 +82,8 @@ class RunStatisticsSerializer(serializers.Serializer[Any]):
 
 class RunStatisticsView(APIView):
     """`runs/<number>/statistics/`: how the STFs of a run come through its stages."""
+
+    renderer_classes = [JSONRenderer]
 
     @extend_schema(responses=RunStatisticsSerializer)
     def get(self, request: Request, run_number: int) -> Response:

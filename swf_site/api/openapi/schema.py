@@ -15,7 +15,6 @@ from rest_framework.permissions import SAFE_METHODS
 from rest_framework.serializers import Serializer
 
 from apps.runs.api.fields import NUMBER_PATTERN
-from apps.runs.api.pagination import BareList
 from apps.runs.api.preconditions import Tagged
 
 from ..idempotency import HEADER
@@ -73,7 +72,7 @@ _LINK = OpenApiParameter(
     "Link",
     str,
     OpenApiParameter.HEADER,
-    description='The next rows of a bare list, `<address>; rel="next"`.',
+    description='Where the next rows are, if there are more: `<address>; rel="next"`.',
     response=["200"],
 )
 
@@ -122,8 +121,8 @@ class Schema(AutoSchema):
             found.append(_TAG)
         if guarded := self._guarded():
             found.append(_if_match(guarded.guarded))
-        if issubclass(getattr(self.view, "pagination_class", None) or object, BareList):
-            found += [_LINK] if self._is_list_view() else []
+        if getattr(self.view, "pagination_class", None) and self._is_list_view():
+            found.append(_LINK)
         return found
 
     def map_parsers(self) -> list[Any]:

@@ -38,6 +38,7 @@ _SHOWN_BY = ("schema", "docs", "redoc")
 class Root(APIRootView):
     """`/api/`: the addresses of all lists, of the schema, and of the pages that show it."""
 
+    renderer_classes = [JSONRenderer]
     schema = Schema()
 
     @extend_schema(responses={200: DictField(child=URLField())})

@@ -8,7 +8,11 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 
+from apps.agents.models import AppLog
+from apps.agents.services import record_logs
+from apps.runs.models import Namespace
 from apps.stf.models import StfFile
 from swf_site.api.urls import router
 from tests.factories import a_running_run, an_stf
@@ -114,7 +118,53 @@ def test_one_row_and_none_come_as_csv_too(beats: Agent) -> None:
     none: Any = beats.ask("GET", "systemagents/?format=csv&agent_type=none")
 
     assert len(one.content.decode().splitlines()) == 2
-    assert none.content.decode().strip() == ""
+    assert none.content.decode().splitlines() == one.content.decode().splitlines()[:1]
+
+
+def test_every_list_has_its_columns_in_csv(agent: Agent) -> None:
+    for prefix, view, _ in router.registry:
+        answer: Any = agent.ask("GET", f"{prefix}/?format=csv")
+        columns = answer.content.decode().splitlines()[0].split(",")
+        assert columns == list(view.serializer_class().fields), prefix
+
+
+@pytest.mark.parametrize("paged", ["logs/?", "namespaces/?", "logs/?limit=4&"])
+def test_a_table_says_where_it_goes_on(agent: Agent, paged: str) -> None:
+    """All pages together have all rows, in JSON too."""
+    Namespace.objects.bulk_create(Namespace(name=f"space{number}") for number in range(150))
+    fields: dict[str, Any] = {"app_name": "a", "instance_name": "b", "level": 20, "timestamp": timezone.now()}
+    record_logs([AppLog(message=str(number), **fields) for number in range(150)])
+    rows: list[Any] = []
+    address = f"{paged}format=csv"
+    for _ in range(50):
+        answer: Any = agent.ask("GET", address)
+        rows += csv.DictReader(io.StringIO(answer.content.decode()))
+        as_json: Any = agent.ask("GET", address.replace("format=csv", "format=json"))
+        assert (as_json.json()["next"] or "") == answer.get("Link", "<>")[1:].partition(">")[0].replace(
+            "format=csv", "format=json"
+        )
+        if "Link" not in answer:
+            break
+        address, _, relation = answer["Link"].partition("/api/")[2].partition(">")
+        assert relation == '; rel="next"'
+
+    assert len({row.get("id") or row["name"] for row in rows}) == len(rows) >= 150
+
+
+@pytest.mark.parametrize("path", ["runs/{}/statistics/", "runs/{}/state/", "runs/{}/fastmon/"])
+@pytest.mark.parametrize("accept", ["", "text/csv"])
+def test_what_is_no_table_does_not_come_as_one(agent: Agent, path: str, accept: str) -> None:
+    run = a_running_run()
+    query, headers = ("", {"Accept": accept}) if accept else ("?format=csv", {})
+    for address in (path.format(run.run_number), "state/at/", "logs/summary/", ""):
+        answer: Any = agent.ask("GET", address + query, **headers)
+        assert (answer.status_code, answer["Content-Type"]) == (406, "application/problem+json"), address
+
+
+def test_other_formats_are_refused_with_those_that_there_are(agent: Agent) -> None:
+    problem = agent.get("runs/?format=xml", status=406)
+
+    assert problem["errors"] == {"format": ["'xml' is not offered here; there are json, csv"]}
 
 
 def test_errors_are_problems_whatever_is_asked_for(beats: Agent) -> None:
