@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Bytes = Annotated[int, Field(gt=0)]
@@ -110,7 +110,8 @@ class Processing(_Section):
     policy: Policy = "none"
     # The sites, in the order in which they take turns; left out, all that hold a copy.
     sites: Annotated[tuple[Name, ...], Field(min_length=1, strict=False)] | None = None
-    rules: Annotated[tuple[Rule, ...], Field(strict=False)] = ()  # of the policy explicit: "E1_BNL:1-10"
+    # Of the policy explicit: "E1_BNL:1-10".
+    rules: Annotated[tuple[Rule, ...], Field(strict=False, validate_default=True)] = ()
     queues: dict[Name, Name] = {}  # PanDA's queue by site, where it is not called like the site
     payload: Name = "python3 -m payloads.stf_summary %IN --root stf.root --summary stf.json"
     outputs: Annotated[tuple[FileName, ...], Field(min_length=1, strict=False)] = ("stf.root", "stf.json")
@@ -132,20 +133,27 @@ class Processing(_Section):
             )
         return self
 
-    @model_validator(mode="after")
-    def _rules_name_sites(self) -> Self:
-        if self.sites and (twice := _twice(self.sites)):
-            raise ValueError(f"sites names {twice} more than once")
-        if self.policy == "explicit" and not self.rules:
+    @field_validator("sites")
+    @classmethod
+    def _sites_differ(cls, sites: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if sites and (twice := _twice(sites)):
+            raise ValueError(f"names {twice} more than once")
+        return sites
+
+    @field_validator("rules")
+    @classmethod
+    def _rules_name_sites(cls, rules: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        sites = info.data.get("sites")
+        if info.data.get("policy") == "explicit" and not rules:
             raise ValueError('the policy explicit needs rules, such as "E1_BNL:1-10"')
-        for rule in self.rules:
+        for rule in rules:
             site, _, numbers = rule.partition(":")
             first, _, last = numbers.partition("-")
-            if self.sites and site not in self.sites:
+            if sites and site not in sites:
                 raise ValueError(f"rule {rule!r}: {site} is none of the sites")
             if int(last or first) < int(first):
                 raise ValueError(f"rule {rule!r}: its last sequence comes before its first")
-        return self
+        return rules
 
 
 class FastMon(_Section):

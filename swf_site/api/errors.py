@@ -8,13 +8,14 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.db import DataError
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
 from apps.runs.errors import BelongsToAnother, DomainError, FieldRefused, NotFound
 
 from .negotiation import FormatNotOffered
+from .unstorable import unstorable
 
 CONTENT_TYPE = "application/problem+json"
 # Of errors of the domain; of all others, that what is there does not allow it.
@@ -29,7 +30,9 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
         return _problem(_STATUSES.get(type(error), HTTPStatus.CONFLICT), str(error))
     if isinstance(error, DataError | UnicodeEncodeError):
         # Of all requests: numbers beyond their columns, characters that no text may have.
-        return _problem(HTTPStatus.BAD_REQUEST, f"a value cannot be stored: {str(error).splitlines()[0]}")
+        found = unstorable(_body(context))
+        said = "some values cannot be stored" if found else f"a value cannot be stored: {_first_line(error)}"
+        return _problem(HTTPStatus.BAD_REQUEST, said, **({"errors": found} if found else {}))
     if isinstance(error, RequestDataTooBig):
         return _problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, too_large())
     response = exception_handler(error, context)
@@ -48,6 +51,18 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
 def problem(status: HTTPStatus, detail: str, **more: Any) -> dict[str, Any]:
     """The body of a problem document."""
     return {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail, **more}
+
+
+def _body(context: dict[str, Any]) -> Any:
+    """What was sent; None if it cannot be read, which nobody has tried yet."""
+    try:
+        return context["request"].data
+    except APIException:
+        return None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]
 
 
 def too_large() -> str:

@@ -53,6 +53,17 @@ class Search(SearchFilter):
     search_description = "Text in the fields that the list is searched by; names of files by their beginning."
     lookup_prefixes = SearchFilter.lookup_prefixes | {"^": "startswith"}
 
+    def get_search_terms(self, request: Request) -> list[str]:
+        """The words to look for.
+
+        Raises:
+            ValidationError: no text has such characters.
+        """
+        try:
+            return list(super().get_search_terms(request))
+        except ValidationError as error:
+            raise ValidationError({self.search_param: error.detail}) from error
+
 
 class Ordering(OrderingFilter):
     """`?ordering=name` or `-name`, of the `ordering_fields` of a view; anything else is refused, not ignored."""

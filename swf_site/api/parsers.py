@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import IO, Any
 
-from rest_framework.exceptions import ParseError
+from rest_framework.exceptions import ParseError, UnsupportedMediaType
 from rest_framework.parsers import JSONParser
 
 # Python reads and writes JSON by recursion, out of any depth of calls; what is stored must never be too deep for that.
@@ -25,7 +25,9 @@ class Parser(JSONParser):
 
         Raises:
             ParseError: it is no JSON, or nested deeper.
+            UnsupportedMediaType: it is compressed.
         """
+        _check_plain(parser_context or {})
         try:
             data = super().parse(stream, media_type, parser_context)
         except RecursionError:
@@ -33,6 +35,12 @@ class Parser(JSONParser):
         if is_deeper(data, DEEPEST):
             raise _too_deep()
         return data
+
+
+def _check_plain(context: Mapping[str, Any]) -> None:
+    coding = context["request"].headers.get("Content-Encoding", "") if "request" in context else ""
+    if coding.lower() not in ("", "identity"):
+        raise UnsupportedMediaType(coding, f"the body is encoded as {coding!r}: send it as it is")
 
 
 def is_deeper(data: Any, levels: int) -> bool:

@@ -146,7 +146,7 @@ def test_a_file_that_is_nowhere_is_parked_with_the_places() -> None:
 
     [letter] = DeadLetter.objects.all()
     assert letter.reason.startswith(
-        "stf_gen: there is no file 'swf.102827.000009.stf' in the exit buffer (looked in"
+        "filename: there is no file 'swf.102827.000009.stf' in the exit buffer (looked in"
     )
 
 

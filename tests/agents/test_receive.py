@@ -150,7 +150,7 @@ def test_a_known_sequence_with_other_bytes_is_parked_with_both_values() -> None:
 def test_an_illegal_core_state_is_parked(pair: tuple[str, str], named: str) -> None:
     reason = parked(DATA, an_stf_gen(a_running_run(), state=pair[0], substate=pair[1]))
 
-    assert reason.startswith(f"stf_gen: state and substate {named} are no legal pair; states are off,")
+    assert reason.startswith(f"state: {named!r} is no legal pair of state and substate; states are off,")
 
 
 @pytest.mark.parametrize(

@@ -152,15 +152,16 @@ def test_parameters_survive_json(write: Write) -> None:
         ),
         (
             '[processing]\npolicy = "explicit"\n',
-            'w.toml: processing: the policy explicit needs rules, such as "E1_BNL:1-10"',
+            'w.toml: processing.rules: the policy explicit needs rules, such as "E1_BNL:1-10"',
         ),
         (
             '[processing]\nrules = ["E1_BNL:9-1"]\n',
-            "w.toml: processing: rule 'E1_BNL:9-1': its last sequence comes before its first",
+            "w.toml: processing.rules = ['E1_BNL:9-1']: rule 'E1_BNL:9-1': "
+            "its last sequence comes before its first",
         ),
         (
             '[processing]\nsites = ["E1_BNL"]\nrules = ["E1_JLAB:1"]\n',
-            "w.toml: processing: rule 'E1_JLAB:1': E1_JLAB is none of the sites",
+            "w.toml: processing.rules = ['E1_JLAB:1']: rule 'E1_JLAB:1': E1_JLAB is none of the sites",
         ),
         (
             '[processing]\nsites = ["E1_MARS"]\n',

@@ -89,9 +89,13 @@ def test_it_can_be_set_before_the_first_stf_and_names_sites_and_rules() -> None:
 @pytest.mark.parametrize(
     ("policy", "how", "words"),
     [
-        ("sometimes", {}, "policy: Input should be 'none', 'both', 'round-robin', 'hash' or 'explicit'"),
+        (
+            "sometimes",
+            {},
+            "policy: of run .*: Input should be 'none', 'both', 'round-robin', 'hash' or 'explicit'",
+        ),
         ("explicit", {}, "needs rules, such as"),
-        ("explicit", {"rules": ["E1_BNL"]}, "rules.0: String should match pattern"),
+        ("explicit", {"rules": ["E1_BNL"]}, "rules: of run .*: String should match pattern"),
         ("explicit", {"rules": ["E1_MARS:1"]}, "E1_MARS is none of the sites"),
         ("both", {"sites": ["E1_MARS"]}, "no copy goes to E1_MARS; its copies go to E1_BNL, E1_JLAB"),
         ("both", {"by": " "}, "needs a name"),

@@ -185,7 +185,7 @@ def test_staff_change_the_policy(staff: Client) -> None:
         ("runs/7/brake/on", {"reason": "work"}, 404, "there is no run 7"),
         ("runs/7/policy", {"policy": "both"}, 404, "there is no run 7"),
         ("runs/RUN/policy", {"policy": "all"}, 400, "policy"),
-        ("runs/RUN/policy", {"policy": "explicit"}, 409, "needs rules"),
+        ("runs/RUN/policy", {"policy": "explicit"}, 409, '"errors":{"rules":'),
         ("runs/RUN/policy", {"policy": "both", "sites": ["E1_CERN"]}, 409, "no copy goes to E1_CERN"),
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from drf_spectacular.utils import extend_schema
@@ -16,8 +16,7 @@ from apps.stf.api.serializers import StfFileSerializer, StfSaidSerializer, StfTa
 from apps.stf.api.views import StfFileViewSet as ReadOnlyStfFileViewSet
 from apps.stf.selectors.file_status import without_copies
 
-from ..bus.parse import MessageError
-from ..services.stf_intake import SaidStf, take_stfs
+from ..services.stf_intake import NotUnderstood, SaidStf, take_stfs
 
 # What the existing agents write where they do not know the state.
 _NO_STATE = {"", "unknown", "physics"}
@@ -38,10 +37,10 @@ class StfFileViewSet(ReadOnlyStfFileViewSet):
         said = [_said(fields) for fields in all_said_in(request, StfSaidSerializer)]
         try:
             created = take_stfs(said, by=name_of(request))
-        except MessageError as error:
-            raise ValidationError({"stf_filename": [str(error)]}) from error
+        except NotUnderstood as error:
+            raise ValidationError(_wrong(error, said, is_list=isinstance(request.data, list))) from error
         if isinstance(request.data, list):
-            return made([_short(one, created) for one in said], created=bool(created))
+            return made(_short(said, created), created=bool(created))
         stf = created.get(said[0].name)
         if stf is None:
             stf = self.get_queryset().get(stf_filename=said[0].name)
@@ -50,8 +49,19 @@ class StfFileViewSet(ReadOnlyStfFileViewSet):
         return made(self.get_serializer(stf).data, created=bool(created))
 
 
-def _short(one: SaidStf, created: Collection[str]) -> dict[str, Any]:
-    return {"file_id": one.name, "run": one.run_number, "created": one.name in created}
+def _short(said: Sequence[SaidStf], created: Collection[str]) -> list[dict[str, Any]]:
+    """Whoever names one twice has created it once."""
+    new, rows = set(created), []
+    for one in said:
+        rows.append({"file_id": one.name, "run": one.run_number, "created": one.name in new})
+        new.discard(one.name)
+    return rows
+
+
+def _wrong(error: NotUnderstood, said: Sequence[SaidStf], *, is_list: bool) -> Any:
+    """The fields that are wrong; of a list, by position."""
+    fields = {name: [why] for name, why in error.fields.items()}
+    return [fields if one.name == error.name else {} for one in said] if is_list else fields
 
 
 def _said(said: dict[str, Any]) -> SaidStf:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from typing import Any
 from uuid import NAMESPACE_OID, UUID, uuid5
 
@@ -15,6 +16,11 @@ from .vocabulary import MESSAGES
 
 class MessageError(ValueError):
     """A message cannot be understood; the text names the field, the value and what was expected."""
+
+    def __init__(self, said: str, fields: Mapping[str, str] | None = None) -> None:
+        """`fields` are those that are wrong, with the reason."""
+        super().__init__(said)
+        self.fields = dict(fields or {})
 
 
 class UnknownMessage(MessageError):
@@ -48,7 +54,8 @@ def parse(body: Any, *, fallback_id: UUID | None = None) -> Message:
     try:
         message = model.model_validate(fields)
     except ValidationError as error:
-        raise MessageError(f"{msg_type}: {_explain(error)}") from None
+        fields = {str(one["loc"][0]): one["msg"] for one in error.errors(include_url=False) if one["loc"]}
+        raise MessageError(f"{msg_type}: {_explain(error)}", fields) from None
     if fallback_id is not None and "msg_id" not in fields:
         message.name(fallback_id)
     return message

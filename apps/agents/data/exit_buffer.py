@@ -10,7 +10,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from apps.runs.errors import DomainError
+from apps.runs.errors import FieldRefused
 from apps.stf.container.checksum import adler32_file
 
 from ..bus.schemas import StfGen
@@ -29,7 +29,7 @@ def announced_files(messages: Iterable[StfGen]) -> list[AnnouncedFile]:
     """The files that the messages are about; their sizes and checksums as said, or else as they are.
 
     Raises:
-        DomainError: one is not in the exit buffer, or cannot be read when it has to be.
+        FieldRefused: one is not in the exit buffer, or cannot be read when it has to be.
     """
     # Most lie in one directory, whose way through the links is the same for all.
     really = cache(os.path.realpath)
@@ -40,14 +40,12 @@ def _announced_file(message: StfGen, really: Callable[[str], str]) -> AnnouncedF
     path = Path(message.file_url) if message.file_url else _found(message)
     # What is announced here is deleted one day: nobody shall make the DAQ delete a file that is not its own.
     if not _is_within(path, settings.SWF_E0_BUFFER, really):
-        raise DomainError(
-            f"stf_gen: file_url {str(path)!r} is not in the exit buffer, {settings.SWF_E0_BUFFER}"
-        )
+        raise FieldRefused("file_url", f"{str(path)!r} is not in the exit buffer, {settings.SWF_E0_BUFFER}")
     try:
         size = path.stat().st_size if message.size_bytes is None else message.size_bytes
         checksum = message.checksum or adler32_file(path)
     except OSError as error:
-        raise DomainError(f"stf_gen: {path} cannot be read: {error.strerror}") from error
+        raise FieldRefused("filename", f"{path} cannot be read: {error.strerror}") from error
     return AnnouncedFile(str(path), size, checksum)
 
 
@@ -68,6 +66,6 @@ def _found(message: StfGen) -> Path:
         if path.is_file():
             return path
     looked = ", ".join(directories)
-    raise DomainError(
-        f"stf_gen: there is no file {message.filename!r} in the exit buffer (looked in {looked})"
+    raise FieldRefused(
+        "filename", f"there is no file {message.filename!r} in the exit buffer (looked in {looked})"
     )

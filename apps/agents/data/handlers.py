@@ -14,7 +14,7 @@ from django.utils import timezone
 from apps.runs import services as runs
 from apps.runs.choices import RunLifecycle
 from apps.runs.core_states import CoreState, is_legal, pair_name
-from apps.runs.errors import DomainError
+from apps.runs.errors import DomainError, FieldRefused
 from apps.runs.journal import Cause, current_cause
 from apps.runs.selectors import get_run
 from apps.stf import services as stf_services
@@ -95,8 +95,8 @@ def _said_of_stfs(messages: Sequence[schemas.StfGen]) -> list[stf_services.Gener
         pair = (message.state, message.substate)
         if not is_legal(*pair):
             states = ", ".join(CoreState)
-            raise DomainError(
-                f"stf_gen: state and substate {pair_name(pair)} are no legal pair; states are {states}"
+            raise FieldRefused(
+                "state", f"{pair_name(pair)!r} is no legal pair of state and substate; states are {states}"
             )
     return [_said_of_stf(*both) for both in zip(messages, announced_files(messages), strict=True)]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
@@ -18,11 +18,29 @@ from apps.stf.models import StfFile
 from apps.stf.services import Announcement, keep_remarks, record_generated_many, record_if_all_new
 
 from ..bus.legacy import modernised
-from ..bus.parse import parse
+from ..bus.parse import MessageError, parse
 from ..bus.schemas import StfGen
 from ..data.handlers import announcements
 
 _QUICK_BYTES = 1_000_000
+# What REST calls the fields of `stf_gen`.
+_NAMES = {
+    "filename": "stf_filename",
+    "size_bytes": "file_size_bytes",
+    "state": "machine_state",
+    "substate": "metadata",
+    "start": "metadata",
+    "end": "metadata",
+}
+
+
+class NotUnderstood(ValueError):
+    """What is said of an STF has the wrong form: `fields` says in which field, and what is wrong."""
+
+    def __init__(self, name: str, fields: Mapping[str, str]) -> None:
+        super().__init__(f"{name}: {', '.join(fields)}")
+        self.name = name
+        self.fields = {_NAMES.get(field, field): why for field, why in fields.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +64,12 @@ def take_stfs(said: Sequence[SaidStf], *, by: str) -> dict[str, StfFile]:
         Those that were not known before, by name, with run and remark.
 
     Raises:
-        MessageError: something that is said has the wrong form.
-        FieldRefused: there is no such run, or the STF is known as another.
-        DomainError: its file is not in the exit buffer, or its run takes no more STFs.
+        NotUnderstood: something that is said has the wrong form.
+        FieldRefused: there is no such run, its file is not in the exit buffer, or the STF is known as another.
+        DomainError: its run takes no more STFs.
     """
     try:
+        _check_named_once(said)
         # Most are new, and writing them down tells. Where that will not do, the reason may be that they are known.
         with suppress(DomainError):
             if _read_quickly(said) and (new := _take_new(said, by)):
@@ -60,6 +79,8 @@ def take_stfs(said: Sequence[SaidStf], *, by: str) -> dict[str, StfFile]:
         except IntegrityError:
             # Announced elsewhere at the same moment: this time it is known.
             return _take(said, by)
+    except FieldRefused as error:
+        raise FieldRefused(_NAMES.get(error.field, error.field), error.why) from error
     except NotFound as error:
         # An error of the field, not of the address: at 404 the existing agents ask for minutes.
         raise FieldRefused("run", f"{error}: announce it first (POST runs/)") from error
@@ -113,7 +134,18 @@ def _announcements(said: Sequence[SaidStf], by: str) -> list[Announcement]:
 
 def _message(one: SaidStf, by: str) -> StfGen:
     body = {"msg_type": "stf_gen", "run_id": str(one.run_number), "sender": by, **one.fields}
-    return cast("StfGen", parse(body))
+    try:
+        return cast("StfGen", parse(body))
+    except MessageError as error:
+        raise NotUnderstood(one.name, error.fields or {"filename": str(error)}) from error
+
+
+def _check_named_once(said: Sequence[SaidStf]) -> None:
+    """Named again, an STF must be the same."""
+    by_name: dict[str, SaidStf] = {}
+    for one in said:
+        if by_name.setdefault(one.name, one) != one:
+            raise FieldRefused("stf_filename", f"{one.name} is in the list more than once, and not the same")
 
 
 def _check_same(known: StfFile, one: SaidStf) -> None:

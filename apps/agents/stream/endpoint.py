@@ -37,10 +37,18 @@ _PROBLEM = b"application/problem+json"
 class Refusal(Exception):
     """The request is answered with an error instead of a stream."""
 
-    def __init__(self, status: HTTPStatus, detail: str, headers: Mapping[bytes, bytes] | None = None) -> None:
+    def __init__(
+        self,
+        status: HTTPStatus,
+        detail: str,
+        headers: Mapping[bytes, bytes] | None = None,
+        fields: Mapping[str, str] | None = None,
+    ) -> None:
+        """`fields` are the parameters that are wrong, with the reason."""
         super().__init__(detail)
         self.status = status
         self.headers = dict(headers or {})
+        self.fields = dict(fields or {})
 
 
 class MessageStream:
@@ -102,7 +110,7 @@ class MessageStream:
             challenge = {b"www-authenticate": CHALLENGE.encode()}
             raise Refusal(HTTPStatus.UNAUTHORIZED, str(error), challenge) from error
         except BadQuery as error:
-            raise Refusal(HTTPStatus.BAD_REQUEST, str(error)) from error
+            raise Refusal(HTTPStatus.BAD_REQUEST, str(error), fields=error.fields) from error
         except Gone as error:
             raise Refusal(HTTPStatus.GONE, str(error)) from error
         except DatabaseError as error:
@@ -124,12 +132,14 @@ def _check_host(scope: dict[str, Any]) -> None:
 
 async def _answer(send: Send, refusal: Refusal) -> None:
     """The error as problem details, as all of REST answers."""
-    body = {
+    body: dict[str, Any] = {
         "type": "about:blank",
         "title": refusal.status.phrase,
         "status": refusal.status.value,
         "detail": str(refusal),
     }
+    if refusal.fields:
+        body["errors"] = {name: [why] for name, why in refusal.fields.items()}
     headers = [(b"content-type", _PROBLEM), *refusal.headers.items()]
     await send({"type": "http.response.start", "status": refusal.status.value, "headers": headers})
     await send({"type": "http.response.body", "body": json.dumps(body).encode()})

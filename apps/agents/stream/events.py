@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
@@ -19,7 +20,11 @@ LAST_EVENT_ID = "last_event_id"
 
 
 class BadQuery(Exception):
-    """The query asks for something that there is not; the text says what there is."""
+    """The query asks for something that there is not: `fields` says by which parameter, and what there is."""
+
+    def __init__(self, fields: Mapping[str, str]) -> None:
+        super().__init__("; ".join(f"{name}: {why}" for name, why in fields.items()))
+        self.fields = dict(fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,17 +86,17 @@ def wish_of(query: str, last_event_id: str = "") -> Wish:
     named = parse_qs(query)
     if unknown := set(named) - {*FILTERS, LAST_EVENT_ID}:
         known = ", ".join([*FILTERS, LAST_EVENT_ID])
-        raise BadQuery(f"{', '.join(sorted(unknown))} is no filter of this stream; there are {known}")
+        raise BadQuery(dict.fromkeys(sorted(unknown), f"is no filter of this stream; there are {known}"))
     words = {
         name: [word.strip() for value in values for word in value.split(",")]
         for name, values in named.items()
     }
     run_ids = _chosen(words, "run_ids")
     if wrong := sorted(word for word in run_ids if not word.isdecimal()):
-        raise BadQuery(f"run_ids={wrong[0]!r} is no run number")
+        raise BadQuery({"run_ids": f"{wrong[0]!r} is no run number"})
     namespaces = _chosen(words, "namespace")
     if len(namespaces) > 1:
-        raise BadQuery("namespace names more than one: a stream is of one, or of all")
+        raise BadQuery({"namespace": "names more than one: a stream is of one, or of all"})
     return Wish(
         msg_types=_chosen(words, "msg_types"),
         agents=_chosen(words, "agents"),
@@ -109,7 +114,7 @@ def _position(text: str) -> int | None:
     if not text:
         return None
     if not (text.isascii() and text.isdecimal() and len(text) <= 18):
-        raise BadQuery(f"{LAST_EVENT_ID}={text[:40]!r} is no id of an event of this stream")
+        raise BadQuery({LAST_EVENT_ID: f"{text[:40]!r} is no id of an event of this stream"})
     return int(text)
 
 

@@ -19,6 +19,10 @@ from rest_framework.utils.urls import replace_query_param
 _CURSOR = re.compile(rb"(r=1&)?p=([0-9]{1,18})")
 
 
+# No table has more rows.
+_MOST = 10**18
+
+
 def _whole(request: Request, name: str, *, at_least: int) -> int | None:
     """The number that a parameter gives; None if it is left out or empty.
 
@@ -32,8 +36,8 @@ def _whole(request: Request, name: str, *, at_least: int) -> int | None:
         number = int(said)
     except ValueError:
         number = at_least - 1
-    if number < at_least:
-        raise ValidationError({name: [f"{said!r} is no whole number of at least {at_least}"]})
+    if not at_least <= number <= _MOST:
+        raise ValidationError({name: [f"{said!r} is no whole number from {at_least} to {_MOST}"]})
     return number
 
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 from pydantic import ValidationError
 
 from apps.runs import journal
-from apps.runs.errors import DomainError
+from apps.runs.errors import DomainError, FieldRefused
 from apps.runs.models import Run
 from apps.runs.selectors import get_run
 from apps.runs.workflow_parameters import Processing
@@ -62,7 +62,8 @@ def set_policy(
 
     Raises:
         NotFound: no such run.
-        DomainError: an unknown policy, a site without copies, a rule that is none, or no name.
+        FieldRefused: an unknown policy, a site without copies, or a rule that is none.
+        DomainError: no name.
     """
     if not by.strip():
         raise DomainError("changing the policy needs a name (by): it stays with the run")
@@ -121,12 +122,13 @@ def _check(run: Run, policy: str, sites: Sequence[str], rules: Sequence[str]) ->
         Processing(policy=policy, sites=tuple(sites), rules=tuple(rules))  # type: ignore[arg-type] # it checks
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(map(str, first["loc"])) or "policy"
-        raise DomainError(f"run {run.run_number}: {field}: {first['msg']}") from error
+        why = first["msg"].removeprefix("Value error, ")
+        raise FieldRefused(str(first["loc"][0]), f"of run {run.run_number}: {why}") from error
     rses = run.parameters["replication"]["rses"]
     if missing := [site for site in sites if site not in rses]:
-        raise DomainError(
-            f"run {run.run_number}: no copy goes to {', '.join(missing)}; its copies go to {', '.join(rses)}"
+        raise FieldRefused(
+            "sites",
+            f"of run {run.run_number}: no copy goes to {', '.join(missing)}; its copies go to {', '.join(rses)}",
         )
 
 

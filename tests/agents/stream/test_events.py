@@ -111,7 +111,7 @@ def test_filters_let_through_what_they_name(query: str, changes: dict[str, Any],
 @pytest.mark.parametrize(
     ("query", "words"),
     [
-        ("msg_type=stf_gen", "msg_type is no filter"),
+        ("msg_type=stf_gen", "msg_type: is no filter"),
         ("run_ids=all", "'all' is no run number"),
         ("last_event_id=x", "'x' is no id"),
         ("last_event_id=-1", "no id"),

@@ -110,7 +110,7 @@ async def test_a_token_of_a_namespace_is_shown_what_is_in_it(stream: MessageStre
 @pytest.mark.parametrize(
     ("query", "code", "words"),
     [
-        ({"runs": "1"}, 4400, "runs is no filter"),
+        ({"runs": "1"}, 4400, "runs: is no filter"),
         ({"last_event_id": "x"}, 4400, "last_event_id"),
         ({"last_event_id": "999999"}, 4410, "another one"),
         ({"last_event_id": "0"}, 4410, "/api/journal/?after=0"),

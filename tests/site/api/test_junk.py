@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from base64 import b64encode
 from typing import Any
 
@@ -23,6 +25,11 @@ def agent() -> Agent:
     """A program that may do nearly everything."""
     a_user("ann", "operator")
     return Agent("ann")
+
+
+def as_text(body: Any) -> str:
+    """As JSON, which has no infinity but numbers of any size."""
+    return json.dumps(body).replace("Infinity", "1e999")
 
 
 def posted(agent: Agent, path: str, body: str) -> Any:
@@ -110,3 +117,67 @@ def test_nor_can_anything_be_done_with_them(agent: Agent) -> None:
     for path in ("runs/{}/pause/", "runs/{}/policy/", "processing-tasks/{}/kill/", "incidents/{}/clear/"):
         agent.post(path.format(HUGE), {"reason": "junk"}, status=404)
     agent.patch(f"runs/{HUGE}/", {}, status=404)
+
+
+@pytest.mark.parametrize(
+    "text", ["a\x00b", "\ud800", {"deep": ["\x00"]}, {"\udfff": 1}, [1e999], [{"a": -1e999}]]
+)
+@pytest.mark.parametrize("key", [{}, {"Idempotency-Key": "k1"}])
+def test_what_cannot_be_stored_is_named(agent: Agent, text: Any, key: dict[str, str]) -> None:
+    log = {"app_name": "a", "instance_name": "b", "level": 20, "message": "m"}
+    requests: list[tuple[str, str, Any]] = [
+        ("POST", "runs/", {"run_number": 102827, "run_conditions": {"x": text}}),
+        ("POST", "system-state-events/", {"event_type": "seen", "event_data": {"x": text}}),
+        ("POST", "logs/", {**log, "extra_data": {"x": text}}),
+        (
+            "POST",
+            "systemagents/heartbeat/",
+            {"instance_name": "a", "agent_type": "x", "metadata": {"x": text}},
+        ),
+    ]
+    for method, path, body in requests:
+        answer: Any = agent.client.generic(
+            method, f"/api/{path}", as_text(body), "application/json", headers=key
+        )
+        last = list(body)[-1]
+        assert answer.status_code == 400, path
+        assert answer.json()["errors"].keys() == {last}, answer.json()
+        good = agent.client.generic(method, f"/api/{path}", as_text(body | {last: {}}), "application/json")
+        assert good.status_code == 201, path
+
+    both = as_text([log, {**log, "extra_data": {"x": text}}])
+    assert [len(wrong) for wrong in posted(agent, "logs/", both).json()["errors"]] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("offset=99999999999999999999999", "offset"),
+        (f"offset={HUGE}", "offset"),
+        (f"limit={HUGE}", "limit"),
+        ("offset=-1", "offset"),
+        ("search=%00", "search"),
+        (f"run_number={HUGE}", "run_number"),
+    ],
+)
+def test_parameters_that_make_no_sense_are_named(agent: Agent, query: str, field: str) -> None:
+    assert errors(agent.get(f"runs/?{query}", status=400)) == {field}
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "deflate, gzip"])
+def test_a_body_comes_as_it_is(agent: Agent, coding: str) -> None:
+    body = gzip.compress(b'{"run_number": 102827}')
+    answer: Any = agent.client.generic(
+        "POST", "/api/runs/", body, "application/json", headers={"Content-Encoding": coding}
+    )
+
+    assert (answer.status_code, answer["Content-Type"]) == (415, "application/problem+json")
+    assert coding in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("path", ["processing-sites/%00/down/", "namespaces/%00/", "systemagents/%00/"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_nothing_has_such_a_name(agent: Agent, method: str, path: str) -> None:
+    answer = agent.client.generic(method, f"/api/{path}", "junk", "text/plain")
+
+    assert answer.status_code in (400, 404, 405, 415)

@@ -163,18 +163,42 @@ def test_links_may_lead_anywhere_within_the_exit_buffer_but_not_out_of_it(daq: A
         ({"run": 7}, 409, "run"),
         ({"run": None}, 400, "run"),
         ({"status": "done"}, 400, "status"),
-        ({"machine_state": "flying"}, 409, None),
-        ({"stf_filename": "swf.102827.000099.stf"}, 409, None),
-        ({"checksum": "md5:1"}, 400, "stf_filename"),
-        ({"file_url": "/etc/passwd"}, 409, None),
+        ({"machine_state": "flying"}, 409, "machine_state"),
+        ({"stf_filename": "swf.102827.000099.stf"}, 409, "stf_filename"),
+        ({"checksum": "md5:1"}, 400, "checksum"),
+        ({"file_url": "/etc/passwd"}, 409, "file_url"),
+        ({"stf_filename": "nameless.stf", "metadata": {}}, 400, "sequence"),
+        ({"metadata": {"sequence": 1, "start": "yesterday"}}, 400, "metadata"),
     ],
 )
 def test_what_cannot_be_an_stf_is_refused(
-    daq: Agent, changes: dict[str, Any], status: int, field: str | None
+    daq: Agent, changes: dict[str, Any], status: int, field: str
 ) -> None:
     problem = daq.post("stf-files/", stf(**changes), status=status)
 
-    assert field is None or errors(problem) == {field}
+    assert errors(problem) == {field}
+    assert not StfFile.objects.exists()
+
+
+def test_of_a_list_it_is_said_where_it_is_wrong(daq: Agent) -> None:
+    said = [stf(1), stf(2, checksum="md5:1"), stf(3)]
+
+    problem = daq.post("stf-files/", said, status=400)
+
+    assert [set(wrong) for wrong in problem["errors"]] == [set(), {"checksum"}, set()]
+
+
+def test_an_stf_that_a_list_names_twice_is_created_once(daq: Agent) -> None:
+    answer = daq.post("stf-files/", [stf(1), stf(2), stf(1)])
+
+    assert [row["created"] for row in answer] == [True, True, False]
+    assert not any(row["created"] for row in daq.post("stf-files/", [stf(1), stf(1)], status=200))
+
+
+def test_it_must_be_the_same_both_times(daq: Agent) -> None:
+    problem = daq.post("stf-files/", [stf(1), stf(1, tf_count=7)], status=409)
+
+    assert errors(problem) == {"stf_filename"}
     assert not StfFile.objects.exists()
 
 

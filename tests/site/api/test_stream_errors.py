@@ -52,19 +52,19 @@ async def refused(stream: MessageStream, query: str, headers: dict[str, str]) ->
 
 
 @pytest.mark.parametrize(
-    ("query", "headers", "status"),
+    ("query", "headers", "status", "wrong"),
     [
-        ("level=3", {}, 400),
-        ("run_ids=x", {}, 400),
-        ("namespace=a,b", {}, 400),
-        ("last_event_id=x", {}, 400),
-        ("", {"last-event-id": "-1"}, 400),
-        ("last_event_id=99999999", {}, 410),
-        ("", {"authorization": "Bearer swf_x"}, 401),
+        ("level=3&x=", {}, 400, {"level"}),
+        ("run_ids=x", {}, 400, {"run_ids"}),
+        ("namespace=a,b", {}, 400, {"namespace"}),
+        ("last_event_id=x", {}, 400, {"last_event_id"}),
+        ("", {"last-event-id": "-1"}, 400, {"last_event_id"}),
+        ("last_event_id=99999999", {}, 410, set()),
+        ("", {"authorization": "Bearer swf_x"}, 401, set()),
     ],
 )
 async def test_errors_are_those_of_the_schema(
-    stream: MessageStream, query: str, headers: dict[str, str], status: int
+    stream: MessageStream, query: str, headers: dict[str, str], status: int, wrong: set[str]
 ) -> None:
     known = document()["paths"][PATH]["get"]["responses"]
 
@@ -74,3 +74,4 @@ async def test_errors_are_those_of_the_schema(
     assert str(status) in known
     assert media_type == "application/problem+json"
     jsonschema.validate(problem, SCHEMA)
+    assert set(problem.get("errors", {})) == wrong
