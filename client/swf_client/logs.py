@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import math
 import sys
 import threading
 import time
@@ -25,6 +26,7 @@ _PATH = "logs/"
 # The testbed takes nothing of a batch in which it refuses one record.
 _FOR_ITS_CONTENT = frozenset({400, 413, 422})
 _USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_INT = 2**63
 
 Said = dict[str, Any]
 
@@ -99,15 +101,15 @@ class LogHandler(logging.Handler):
             **self._names,
             "timestamp": datetime.fromtimestamp(record.created, timezone.utc).isoformat(),
             "level": record.levelno,
-            "levelname": record.levelname,
-            "message": self.format(record),
-            "module": record.module,
-            "funcname": record.funcName,
+            "levelname": _storable(record.levelname),
+            "message": _storable(self.format(record)),
+            "module": _storable(record.module),
+            "funcname": _storable(record.funcName),
             "lineno": record.lineno,
             "process": record.process,
             "thread": record.thread,
             "extra_data": {
-                name: value if isinstance(value, (str, int, float, type(None))) else str(value)
+                _storable(name): _storable(value)
                 for name, value in vars(record).items()
                 if name not in _USUAL
             },
@@ -189,3 +191,13 @@ class LogHandler(logging.Handler):
         if text != self._complaint and sys.stderr is not None:
             sys.stderr.write(f"{self._names['instance_name']}: {text}\n")
         self._complaint = text
+
+
+def _storable(value: Any) -> Any:
+    """The value as JSON and as the testbed's database can have it: what is no number or text as text, and in texts NULs and
+    halves of surrogate pairs, such as file names have, as Python writes them."""
+    if value is None or (isinstance(value, int) and -_INT < value < _INT):
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    return str(value).replace("\0", "\\x00").encode(errors="backslashreplace").decode()

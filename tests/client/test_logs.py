@@ -16,6 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from swf_client import LogHandler, Rest, logs, web
 
+from apps.agents.models import AppLog
+
 from .server import Server, answers
 
 PATIENCE = 20.0
@@ -107,6 +109,43 @@ def test_a_record_says_what_there_is_to_say(keeper: Keeper, logger: logging.Logg
         "test_a_record_says_what_there_is_to_say",
     )
     assert record["extra_data"] == {"run_id": 100010, "path": str(sys)}
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("a\0b", "a\\x00b"),
+        ("/data/\udcff.stf", "/data/\\udcff.stf"),
+        ("Zürich \U0001f600", "Zürich \U0001f600"),
+        (float("nan"), "nan"),
+        (-float("inf"), "-inf"),
+        (2**80, str(2**80)),
+        ([1, "\0"], "[1, '\\x00']"),
+        (True, True),
+        (1.5, 1.5),
+        (None, None),
+    ],
+)
+def test_what_no_database_takes_is_sent_as_python_writes_it(
+    keeper: Keeper, logger: logging.Logger, said: Any, kept: Any
+) -> None:
+    handler = handler_of(keeper, logger)
+    logger.info("%s", said, extra={"said": said})
+    handler.flush()
+
+    (record,) = keeper.records
+    assert record["extra_data"] == {"said": kept}
+    assert record["message"] == str(kept)
+
+
+def test_a_testbed_takes_all_of_it(rest: Rest, logger: logging.Logger) -> None:
+    handler = LogHandler(rest, "example", "example-agent-ann-1")
+    logger.addHandler(handler)
+    for nth in range(200):
+        logger.info("%d", nth, extra={"raw": f"\0 {nth}", "path": "\udcff", "ratio": float("nan")})
+    handler.close()
+
+    assert AppLog.objects.filter(extra_data__raw__startswith="\\x00 ").count() == 200
 
 
 def test_a_thousand_records_come_in_order_in_few_requests(keeper: Keeper, logger: logging.Logger) -> None:
