@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from decimal import Decimal
 
 from django.db.models import Q, QuerySet
@@ -78,7 +79,7 @@ class LogFilter(filters.FilterSet):
 
     def from_level(self, logs: QuerySet[AppLog], name: str, text: str) -> QuerySet[AppLog]:
         levels = logging.getLevelNamesMapping()
-        level = int(text) if text.isdecimal() else levels.get(text.upper())
+        level = int(text) if re.fullmatch(r"\d{1,9}", text) else levels.get(text.upper())
         if level is None:
             raise ValidationError(
                 {"level": [f"{text!r} is no level; there are {', '.join(levels)}, or a number"]}
