@@ -63,7 +63,10 @@ def asks(request: HttpRequest) -> HttpResponse:
 
 def repeats(request: HttpRequest) -> HttpResponse:
     """What it was sent."""
-    return JsonResponse({"size": len(request.body), "prefix": get_script_prefix(), "path": request.path_info})
+    length = int(request.META["CONTENT_LENGTH"])
+    return JsonResponse(
+        {"size": [len(request.body), length], "prefix": get_script_prefix(), "path": request.path_info}
+    )
 
 
 def pieces(request: HttpRequest) -> HttpResponseBase:
@@ -168,8 +171,8 @@ async def test_a_body_comes_in_pieces_and_the_place_of_the_application_is_that_o
     there = await asked(handler, "repeats", Client(b"x" * 70_000, b"x" * 30_000), root="/testbed")
     here = await asked(handler, "repeats")
 
-    assert there.body == b'{"size": 100000, "prefix": "/testbed/", "path": "/repeats/"}'
-    assert here.body == b'{"size": 0, "prefix": "/", "path": "/repeats/"}'
+    assert there.body == b'{"size": [100000, 100000], "prefix": "/testbed/", "path": "/repeats/"}'
+    assert here.body == b'{"size": [0, 0], "prefix": "/", "path": "/repeats/"}'
 
 
 async def test_nothing_is_done_for_a_client_that_leaves_before_it_has_asked(

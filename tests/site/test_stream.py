@@ -80,6 +80,8 @@ class Reader:
     def _read(self) -> None:
         assert self._process.stdout
         for text in self._process.stdout:
+            if not text.endswith("\n"):
+                break  # it was killed in the middle of the word
             kind, position, subject = text.rstrip("\n").split(" ", 2)
             if position != "None":
                 self._last = position
