@@ -220,15 +220,15 @@ def test_a_broker_that_is_away_elsewhere_is_in_the_status(
     supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("ACTIVEMQ_HOST", "127.0.0.1:1")
-    monkeypatch.setenv("COLUMNS", "150")
     state = system.inspect(supervisor.home)
     [broker] = [one for one in state.engines if one.elsewhere]
     assert (broker.name, broker.ready, broker.elsewhere) == ("activemq", False, "127.0.0.1:1")
     assert not state.ready
     assert main(["status-local"]) == 1
-    [row] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("activemq ")]
-    assert "elsewhere" in row
-    assert "Connection refused" in row
+    # The last column may go on in the next line.
+    row = capsys.readouterr().out.partition("\nactivemq ")[2]
+    assert row.split()[0] == "elsewhere"
+    assert "refused" in row
 
 
 @pytest.mark.parametrize("command", ["start-local", "run", "demo"])
