@@ -13,7 +13,7 @@ from apps.agents.access import AccessRefused, NotAllowed, Reader, reader_of
 from apps.agents.watch import Watch
 from apps.runs.live.consumers import TRY_AGAIN_LATER
 from apps.runs.live.feed import Feed
-from apps.runs.live.serving import close, first_of
+from apps.runs.live.serving import close, first_of, open_to_close
 
 # Pages give up on these two.
 NOT_LOGGED_IN = 4401
@@ -45,9 +45,9 @@ class Readers:
                     "follow /api/messages/stream/ or /ws/messages/"
                 )
         except AccessRefused as refusal:
-            await _open_to_close(receive, send, _code(refusal), str(refusal))
+            await open_to_close(receive, send, _code(refusal), str(refusal))
         except DatabaseError:
-            await _open_to_close(receive, send, TRY_AGAIN_LATER, "the database does not answer")
+            await open_to_close(receive, send, TRY_AGAIN_LATER, "the database does not answer")
         else:
             await self._serve(reader, scope | {"reader": reader}, receive, send)
 
@@ -60,10 +60,3 @@ class Readers:
 
 def _code(refusal: AccessRefused) -> int:
     return NOT_ALLOWED if isinstance(refusal, NotAllowed) else NOT_LOGGED_IN
-
-
-async def _open_to_close(receive: Any, send: Any, code: int, reason: str) -> None:
-    """Open the connection to say why it is closed: a refused handshake would tell a browser nothing."""
-    await receive()
-    await send({"type": "websocket.accept"})
-    await close(send, code, reason)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,17 +12,6 @@ import pytest
 from swf_site.cli import main
 from swf_site.cli.control import Controller, NotJsonError, Request, parse
 from swf_site.cli.home import Home
-from tests.engines import names_an_engine
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    """A state directory in which nothing runs."""
-    for name in list(os.environ):
-        if names_an_engine(name):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("SWF_HOME", str(tmp_path))
-    return Home(tmp_path)
 
 
 def said(**fields: Any) -> Request:

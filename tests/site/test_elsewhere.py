@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
-from pathlib import Path
 
 import pytest
 
 from services.base import Engine
 from swf_site.cli.elsewhere import Server, servers
 from swf_site.cli.home import Home
-from tests.engines import names_an_engine
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    """Of a testbed that has engines of its own, unless the test names others."""
-    for name in list(os.environ):
-        if names_an_engine(name):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("SWF_HOME", str(tmp_path))
-    return Home(tmp_path)
 
 
 def named(home: Home, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> Server:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import urllib.request
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 
@@ -20,14 +18,6 @@ from tests.people import a_user
 from tests.web import Web
 
 RUN = {"run_number": 102827, "run_conditions": {}}
-
-
-@pytest.fixture
-def web(transactional_db: None, tmp_path: Path) -> Iterator[Web]:
-    process = Web(tmp_path / "web.log")
-    process.start()
-    yield process
-    process.kill()
 
 
 @pytest.fixture

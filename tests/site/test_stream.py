@@ -34,14 +34,6 @@ for event in events(url, msg_types=["note"], last_event_id=int(last) if last els
 """
 
 
-@pytest.fixture
-def web(transactional_db: None, tmp_path: Path) -> Iterator[Web]:
-    process = Web(tmp_path / "web.log")
-    process.start()
-    yield process
-    process.kill()
-
-
 def status(pid: int, name: str) -> int:
     """A number of the process, as the kernel knows it."""
     match = re.search(rf"^{name}:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)

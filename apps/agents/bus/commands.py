@@ -14,6 +14,7 @@ from celery import current_app
 from uuid_utils.compat import uuid7
 
 from apps.runs.errors import RetryableError
+from apps.runs.served import served_namespaces
 
 from .. import services
 from . import asking
@@ -21,7 +22,7 @@ from .receive import Again, Delivery, Result, parsed
 from .schemas import Reply
 from .sending import connection_to_send, failures, send
 from .stomp.foreign import ORIGINAL_ID
-from .topology import ANYWHERE, CONTROL_QUEUE, control_queue_of, is_plain, served_namespaces
+from .topology import ANYWHERE, CONTROL_QUEUE, control_queue_of, is_plain
 
 log = logging.getLogger(__name__)
 

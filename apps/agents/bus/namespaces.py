@@ -9,8 +9,7 @@ from uuid import UUID
 
 from apps.runs.models import Namespace
 from apps.runs.selectors import in_journal
-
-from .topology import served_namespaces
+from apps.runs.served import served_namespaces
 
 _NAME_LENGTH = Namespace._meta.get_field("name").max_length or 0
 

@@ -11,6 +11,8 @@ from celery import Celery
 from django.conf import settings
 from kombu import Exchange, Queue, binding
 
+from apps.runs.served import served_namespaces
+
 from .agent import AgentSpec
 
 EPICTOPIC = Exchange("epictopic", type="topic", durable=True)
@@ -35,11 +37,6 @@ ALSO_TO: Mapping[str, str] = {
 }
 # How long RabbitMQ keeps the queue of a worker that is gone.
 _ORPHAN_SECONDS = 60
-
-
-def served_namespaces() -> tuple[str, ...]:
-    """The namespaces of this testbed among those that share its broker, its own first."""
-    return tuple(dict.fromkeys((settings.SWF_NAMESPACE, *settings.SWF_NAMESPACES)))
 
 
 def queue_name(agent: AgentSpec) -> str:

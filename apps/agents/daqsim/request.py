@@ -10,10 +10,10 @@ from django.conf import settings
 from apps.runs import services as runs
 from apps.runs.errors import FieldRefused
 from apps.runs.models import Run
+from apps.runs.served import served_namespaces
 from apps.runs.workflow import LoadedWorkflow
 from apps.stf.container.content import minimum_bytes
 
-from ..bus.topology import served_namespaces
 from .stf_source import files_to_stream
 
 

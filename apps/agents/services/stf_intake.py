@@ -110,8 +110,9 @@ def _take(said: Sequence[SaidStf], by: str) -> dict[str, StfFile]:
             fresh[one.name] = one
     if not fresh:
         return {}
-    recorded = record_generated_many(_announcements(list(fresh.values()), by))
-    return _with_remarks([stf for stf in recorded if stf.stf_filename not in known], list(fresh.values()), by)
+    wanted = list(fresh.values())
+    recorded = record_generated_many(_announcements(wanted, by))
+    return _with_remarks([stf for stf in recorded if stf.stf_filename not in known], wanted, by)
 
 
 def _with_remarks(new: Sequence[StfFile], said: Sequence[SaidStf], by: str) -> dict[str, StfFile]:

@@ -157,10 +157,17 @@ def _columns(names: Iterable[str], alias: str) -> str:
     return ", ".join(f'{alias}."{name}"' for name in names)
 
 
-# What letting somebody in looks at, in the order in which the models have it.
-_TOKEN_COLUMNS = ("id", "user_id", "scopes", "namespace_id", "expires_at", "last_used_at", "revoked_at")
-_USER_COLUMNS = ("id", "is_superuser", "username", "is_staff", "is_active")
-_NAMESPACE_COLUMNS = ("id", "name")
+def _in_order(model: type[Model], *names: str) -> list[str]:
+    """These columns in the order of the model, in which it takes their values."""
+    return [field.attname for field in model._meta.concrete_fields if field.attname in names]
+
+
+# What letting somebody in looks at.
+_TOKEN_COLUMNS = _in_order(
+    ApiToken, "id", "user_id", "namespace_id", "scopes", "expires_at", "last_used_at", "revoked_at"
+)
+_USER_COLUMNS = _in_order(User, "id", "username", "is_superuser", "is_staff", "is_active")
+_NAMESPACE_COLUMNS = _in_order(Namespace, "id", "name")
 
 _TOKEN = f"""
 SELECT {_columns(_TOKEN_COLUMNS, "token")}, {_columns(_USER_COLUMNS, "holder")}, {_columns(_NAMESPACE_COLUMNS, "space")},

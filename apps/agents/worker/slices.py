@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
 
+from apps.runs.served import served_namespaces
+
 from ..bus.fast_schemas import Slice, StopTransformer
 from ..bus.parse import MessageError, parse
-from ..bus.topology import served_namespaces
 from .messages import heartbeat_of, result_of
 from .processing import SliceFailed, process
 from .voice import Voice

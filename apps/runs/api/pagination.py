@@ -17,8 +17,6 @@ from rest_framework.utils.urls import replace_query_param
 
 # What a cursor has in it: the key that a page begins beyond, and which way it goes. No key has more digits.
 _CURSOR = re.compile(rb"(r=1&)?p=([0-9]{1,18})")
-
-
 # No table has more rows.
 _MOST = 10**18
 

@@ -13,7 +13,7 @@ from .consumers import BATCH, NOT_FOUND, Content, LiveConsumer
 from .digest import Digest, DigestConsumer
 from .feed import Feed
 from .payloads import packed
-from .serving import Receive, Send, close, until_gone
+from .serving import Receive, Send, open_to_close, until_gone
 
 Consumer = Callable[[dict[str, Any], Send], LiveConsumer]
 
@@ -52,8 +52,5 @@ def _served(consumer: Consumer) -> Callable[[dict[str, Any], Receive, Send], Any
 
 
 async def _nothing(scope: dict[str, Any], receive: Receive, send: Send) -> None:
-    """Whoever asks for any other path is told so, as browsers can be told: the connection is opened, and closed."""
-    await receive()
-    await send({"type": "websocket.accept"})
-    there = "/ws/messages/, /ws/live/ and /ws/live/runs/<number>/"
-    await close(send, NOT_FOUND, f"there are {there}, and nothing at {scope['path']}")
+    """Any other path."""
+    await open_to_close(receive, send, NOT_FOUND, f"there is no WebSocket at {scope['path']}")

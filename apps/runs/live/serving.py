@@ -21,6 +21,13 @@ async def close(send: Send, code: int, reason: str) -> None:
     await send({"type": "websocket.close", "code": code, "reason": said})
 
 
+async def open_to_close(receive: Receive, send: Send, code: int, reason: str) -> None:
+    """Open a WebSocket to say why it is closed: a refused handshake would tell a browser nothing."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    await close(send, code, reason)
+
+
 async def until_gone(serving: Awaitable[Any], receive: Receive, *endings: Awaitable[Any]) -> None:
     """Serve a client until that ends, the client leaves, or one of the `endings` comes."""
     await first_of(serving, _left(receive), *endings)

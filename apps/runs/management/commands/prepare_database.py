@@ -5,11 +5,11 @@ from __future__ import annotations
 import getpass
 from typing import Any
 
-from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
 from ... import services
+from ...served import served_namespaces
 
 
 class Command(BaseCommand):
@@ -21,6 +21,6 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         call_command("migrate", interactive=False, verbosity=options["verbosity"] - 1)
         self.stdout.write("schema: ready")
-        for name in dict.fromkeys((settings.SWF_NAMESPACE, *settings.SWF_NAMESPACES)):
+        for name in served_namespaces():
             space, created = services.open_namespace(name, by=getpass.getuser())
             self.stdout.write(f"namespace {space}: {'made' if created else 'there'}")
