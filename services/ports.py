@@ -13,6 +13,8 @@ from services.base import EngineError
 from services.remembered import remember
 
 LOOPBACK = "127.0.0.1"
+# `first-last`: ports are chosen among these numbers, and no other one is taken for being the usual one.
+RANGE = "SWF_PORTS"
 # Below the range from which Linux takes the local ports of outgoing connections (32768 up): a port from there
 # could be in use by any client on the machine just when the server comes back from a crash.
 CANDIDATES = range(20000, 32000)
@@ -25,10 +27,11 @@ def port(home: Path, name: str, preferred: int | None = None) -> int:
     """The port of the engine `name`. To change it, stop the engines and edit `<home>/ports.json`.
 
     Args:
-        preferred: the number that clients expect by custom; chosen when it is free.
+        preferred: the number that clients expect by custom; chosen when it is free and `SWF_PORTS` allows it.
 
     Raises:
         OSError: no free port was found.
+        EngineError: `SWF_PORTS` is no range of ports.
     """
     return remember(home / "ports.json", name, lambda others: _choose(preferred, {*others, *_chosen}))
 
@@ -61,9 +64,22 @@ def is_free(number: int) -> bool:
 
 
 def _choose(preferred: int | None, others: Container[int]) -> int:
-    at_random = (secrets.choice(CANDIDATES) for _ in range(TRIES))
-    for number in at_random if preferred is None else (preferred, *at_random):
+    wanted = _range()
+    among = wanted or CANDIDATES
+    usual = () if preferred is None or (wanted and preferred not in wanted) else (preferred,)
+    for number in (*usual, *(secrets.choice(among) for _ in range(TRIES))):
         if number not in others and is_free(number):
             _chosen.add(number)
             return number
-    raise OSError(f"no free port on {LOOPBACK} among {TRIES} tried in {CANDIDATES}")
+    raise OSError(f"no free port on {LOOPBACK} among {TRIES} tried of {among[0]}-{among[-1]} ({RANGE})")
+
+
+def _range() -> range | None:
+    """What the user set; None when nothing is."""
+    given = os.environ.get(RANGE)
+    if not given:
+        return None
+    first, _, last = given.partition("-")
+    if not (first.isdecimal() and last.isdecimal() and 0 < int(first) <= int(last) < 65536):
+        raise EngineError(f"{RANGE}={given!r} must be first-last, such as {CANDIDATES[0]}-{CANDIDATES[-1]}")
+    return range(int(first), int(last) + 1)

@@ -17,7 +17,6 @@ import pytest
 
 from services import ports
 from services.base import REPOSITORY, Engine, default_home
-from services.ports import port
 from services.registry import CLASSES, engine
 
 _FAMILIES = ("SWF_", "RUCIO_", "ACTIVEMQ_", "PANDA", "OIDC_")
@@ -25,7 +24,9 @@ _FAMILIES = ("SWF_", "RUCIO_", "ACTIVEMQ_", "PANDA", "OIDC_")
 
 def names_an_engine(variable: str) -> bool:
     """Whether the environment variable says where a testbed or one of its engines is."""
-    return variable.startswith(_FAMILIES) or variable in ("DATABASE_URL", "BROKER_URL")
+    return variable != ports.RANGE and (
+        variable.startswith(_FAMILIES) or variable in ("DATABASE_URL", "BROKER_URL")
+    )
 
 
 for _kind in CLASSES:
@@ -36,13 +37,10 @@ os.environ["SWF_ANONYMOUS_READ"] = "true"  # tests look at pages as nobody; thos
 os.environ["SWF_HOME"] = tempfile.mkdtemp(prefix="swf-test-")
 atexit.register(shutil.rmtree, os.environ["SWF_HOME"], ignore_errors=True)
 os.environ["SECRET_KEY"] = "for tests only"
-if _worker := os.environ.get("PYTEST_XDIST_WORKER"):
-    # A number is free until its engine starts, which may be much later: no two processes choose among the same, nor do the
-    # testbeds that tests start.
-    ports.CANDIDATES = range(10_000 + int(_worker.removeprefix("gw")), ports.CANDIDATES.start, 16)
-# The numbers that the world expects belong to a testbed in use, and to one session of tests at a time.
-for _name in ("activemq", "activemq-stomp", "rabbitmq"):
-    port(default_home(), _name)
+# A number is free until its engine starts, which may be much later. So no two processes choose among the same, nor do the
+# testbeds that they start, and none takes the numbers that the world expects: these belong to a testbed in use.
+_first = 10_000 + 2_500 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+os.environ[ports.RANGE] = f"{_first}-{_first + 2_499}"
 
 
 class Engines:

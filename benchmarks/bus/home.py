@@ -13,10 +13,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from services import ports
 from services.activemq.engine import ActiveMQ
 from services.base import REPOSITORY, Engine
 from services.bus import Bus, choose_bus
-from services.ports import port
 from services.postgres.engine import Postgres
 from services.rabbitmq.engine import RabbitMQ
 from services.registry import CLASSES
@@ -71,8 +71,7 @@ def _use(home: Path) -> None:
     os.environ.pop("BROKER_URL_FILE", None)
     os.environ.update({"SWF_HOME": str(home), "SECRET_KEY": secrets.token_hex()})
     # The numbers that the world expects belong to a testbed in use.
-    for name in ("activemq", "activemq-stomp", "rabbitmq"):
-        port(home, name)
+    os.environ.setdefault(ports.RANGE, f"{ports.CANDIDATES[0]}-{ports.CANDIDATES[-1]}")
 
 
 def _start(stack: ExitStack, engine: Engine) -> None:

@@ -20,7 +20,6 @@ from swf_client.broker import destination, messages
 from apps.agents.models import Subscriber, SystemAgent
 from services.activemq.engine import ActiveMQ
 from services.base import Engine
-from services.ports import port
 from tests.services.test_activemq import take
 from tests.system.plain_client import PlainClient
 from tests.web import PATIENCE, Web
@@ -115,8 +114,6 @@ def test_a_broker_that_is_killed_costs_no_message(
     activemq: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(web, "RETRY_MOST_SECONDS", 1.0)
-    for of in ("activemq", "activemq-stomp", "activemq-stomp-tls"):
-        port(tmp_path, of)
     own = ActiveMQ(tmp_path)
     own.start()
     try:
@@ -159,8 +156,6 @@ def secured(activemq: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         subprocess.run(["keytool", *command, *common], check=True, capture_output=True)
     monkeypatch.setenv("ACTIVEMQ_KEYSTORE", str(store))
     monkeypatch.setenv("ACTIVEMQ_KEYSTORE_PASSWORD", "secret")
-    for of in ("activemq", "activemq-stomp", "activemq-stomp-tls"):
-        port(tmp_path, of)
     broker = ActiveMQ(tmp_path)
     broker.start()
     yield broker

@@ -187,7 +187,8 @@ def test_a_taken_port_is_named(own: ActiveMQ) -> None:
         own.start()
 
 
-def test_usual_port_numbers_are_taken_when_free(tmp_path: Path) -> None:
+def test_usual_port_numbers_are_taken_when_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SWF_PORTS")
     with socket.create_server((LOOPBACK, 0)) as another:
         usual = int(another.getsockname()[1])
     assert port(tmp_path, "usual", usual) == usual

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from services import ports
-from services.base import REPOSITORY
+from services.base import REPOSITORY, EngineError
 from services.ports import LOOPBACK, is_free, port
 from services.registry import CLASSES, compose_environment, engines
 from services.remembered import change, password, recall
@@ -22,13 +21,29 @@ ASK = "import sys, pathlib; from services.ports import port; print(port(pathlib.
 
 def test_a_port_stays(tmp_path: Path) -> None:
     first = port(tmp_path, "one")
-    assert first in ports.CANDIDATES
+    assert is_free(first)
     assert port(tmp_path, "one") == first
+
+
+def test_ports_are_those_of_the_range_that_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SWF_PORTS", "9021-9022")
+    assert {port(tmp_path, name, preferred=61616) for name in ("one", "two")} == {9021, 9022}
+    with pytest.raises(OSError, match=r"no free port .* 9021-9022 \(SWF_PORTS\)"):
+        port(tmp_path, "three")
+
+
+@pytest.mark.parametrize("nonsense", ["9000", "a-b", "9002-9001", "0-9000", "9000-70000"])
+def test_a_range_that_is_none_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nonsense: str
+) -> None:
+    monkeypatch.setenv("SWF_PORTS", nonsense)
+    with pytest.raises(EngineError, match=f"SWF_PORTS='{nonsense}' must be first-last, such as 20000-31999"):
+        port(tmp_path, "one")
 
 
 def test_no_two_engines_have_one_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # None of them listens yet: whether a number is free does not tell.
-    monkeypatch.setattr(ports, "CANDIDATES", range(9001, 9009))
+    monkeypatch.setenv("SWF_PORTS", "9001-9008")
     chosen = {
         port(home, name) for home in (tmp_path / "a", tmp_path / "b") for name in ("one", "two", "three")
     }
@@ -36,7 +51,7 @@ def test_no_two_engines_have_one_port(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_nor_if_other_processes_chose_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ports, "CANDIDATES", range(9011, 9013))
+    monkeypatch.setenv("SWF_PORTS", "9011-9012")
     change(tmp_path / "ports.json", "one", 9012)
     assert port(tmp_path, "two") == 9011
 

@@ -17,7 +17,6 @@ from apps.agents.bus import stomp
 from services.activemq import address
 from services.activemq.engine import ActiveMQ
 from services.base import Engine
-from services.ports import port
 from tests.engines import names_an_engine, require
 from tests.remote import ManagerProcess, Operator
 
@@ -66,8 +65,6 @@ def operator(activemq: Engine, user: str) -> Iterator[Operator]:
 def own(tmp_path: Path) -> Iterator[ActiveMQ]:
     """An ActiveMQ that may be killed, not started."""
     require("activemq")
-    for name in ("activemq", "activemq-stomp"):
-        port(tmp_path, name)
     broker = ActiveMQ(tmp_path)
     yield broker
     broker.stop()
