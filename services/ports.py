@@ -66,8 +66,10 @@ def is_free(number: int) -> bool:
 def _choose(preferred: int | None, others: Container[int]) -> int:
     wanted = _range()
     among = wanted or CANDIDATES
-    usual = () if preferred is None or (wanted and preferred not in wanted) else (preferred,)
-    for number in (*usual, *(secrets.choice(among) for _ in range(TRIES))):
+    numbers = [secrets.choice(among) for _ in range(TRIES)]
+    if preferred is not None and (wanted is None or preferred in wanted):
+        numbers.insert(0, preferred)
+    for number in numbers:
         if number not in others and is_free(number):
             _chosen.add(number)
             return number
