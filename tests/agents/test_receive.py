@@ -131,7 +131,7 @@ def test_an_stf_for_a_closed_run_is_parked_with_the_way_out() -> None:
     body = an_stf_gen(run)
     reason = give(DATA, body).reason  # type: ignore[union-attr]
 
-    assert reason.startswith(f"run {run.run_number} is closed: it takes no more STFs; a corrected end_run")
+    assert reason.startswith(f"run: {run.run_number} is closed: it takes no more STFs; a corrected end_run")
 
 
 def test_a_known_sequence_with_other_bytes_is_parked_with_both_values() -> None:
@@ -140,7 +140,9 @@ def test_a_known_sequence_with_other_bytes_is_parked_with_both_values() -> None:
     letter = give(DATA, an_stf_gen(run, checksum="00000001"))
 
     assert letter is not None
-    assert "sequence 1 is taken by another file: checksum='00000001' (known: '0a1b2c3d')" in letter.reason
+    assert letter.reason == (
+        f"sequence: 1 of run {run.run_number} is taken by another file: checksum='00000001' (known: '0a1b2c3d')"
+    )
     assert StfFile.objects.get().checksum == "0a1b2c3d"
 
 

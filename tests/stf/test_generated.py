@@ -11,7 +11,7 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from apps.runs.errors import DomainError, NotFound
+from apps.runs.errors import FieldRefused, NotFound
 from apps.runs.journal import Cause, Heard, because_of
 from apps.runs.models import Run
 from apps.stf import services
@@ -62,16 +62,16 @@ def test_other_bytes_for_a_known_sequence_are_refused_with_both_values(
     run = a_running_run()
     an_stf(run, content=b"the bytes of run 100010")
 
-    with pytest.raises(DomainError) as refusal:
+    with pytest.raises(FieldRefused) as refusal:
         an_stf(run, content=b"the bytes of run 100010", **changes)
-    assert str(refusal.value) == f"run {run.run_number} sequence 1 is taken by another file: {named}"
+    assert str(refusal.value) == f"sequence: 1 of run {run.run_number} is taken by another file: {named}"
 
 
 def test_a_name_that_belongs_to_another_sequence_is_refused() -> None:
     run = a_running_run()
     an_stf(run, stf_filename="one.stf")
 
-    with pytest.raises(DomainError, match=r"the name 'one\.stf' belongs to another STF"):
+    with pytest.raises(FieldRefused, match=r"the name 'one\.stf' belongs to another STF"):
         an_stf(run, 2, stf_filename="one.stf")
 
 
@@ -93,7 +93,7 @@ def test_a_failed_one_is_not_announced_anew_under_the_name_of_another() -> None:
     failed = an_stf(run, 2)
     services.mark_registration_failed(run, {failed.pk: "the file is truncated"})
 
-    with pytest.raises(DomainError, match=r"the name 'one\.stf' belongs to another STF"):
+    with pytest.raises(FieldRefused, match=r"the name 'one\.stf' belongs to another STF"):
         an_stf(run, 2, stf_filename="one.stf")
 
 
@@ -162,7 +162,7 @@ def test_one_bad_one_among_many_refuses_them_all() -> None:
     run = a_running_run()
     services.record_generated_many(announced(run, 1, stf_filename="one.stf"))
 
-    with pytest.raises(DomainError, match=r"the name 'one\.stf' belongs to another STF"):
+    with pytest.raises(FieldRefused, match=r"the name 'one\.stf' belongs to another STF"):
         services.record_generated_many([*announced(run, 2), *announced(run, 3, stf_filename="one.stf")])
     assert run.stf_files.count() == len(said(run)) == 1
 
@@ -200,7 +200,7 @@ def test_an_ended_run_takes_late_stfs_and_a_closed_one_says_how_to_open_it() -> 
     an_stf(run)
     services.force_close(run.run_number, by="ann", reason="no more to come")
 
-    with pytest.raises(DomainError, match="is closed: it takes no more STFs; a corrected end_run"):
+    with pytest.raises(FieldRefused, match="is closed: it takes no more STFs; a corrected end_run"):
         an_stf(run, 2)
     ended(run, count=3)
     assert an_stf(run, 2).sequence == 2

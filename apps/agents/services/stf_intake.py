@@ -65,8 +65,8 @@ def take_stfs(said: Sequence[SaidStf], *, by: str) -> dict[str, StfFile]:
 
     Raises:
         NotUnderstood: something that is said has the wrong form.
-        FieldRefused: there is no such run, its file is not in the exit buffer, or the STF is known as another.
-        DomainError: its run takes no more STFs.
+        FieldRefused: there is no such run, or it takes no more STFs, its file is not in the exit buffer, or the STF, its
+            sequence or its name is known as another.
     """
     try:
         _check_named_once(said)

@@ -11,7 +11,7 @@ from django.db import connection, transaction
 
 from apps.runs import journal
 from apps.runs.choices import SETTLED
-from apps.runs.errors import DomainError, NotFound
+from apps.runs.errors import FieldRefused, NotFound
 from apps.runs.inserting import insert_if_all_new, insert_if_new
 from apps.runs.models import Run
 
@@ -75,7 +75,7 @@ def record_generated(run_number: int, stf: GeneratedStf) -> StfFile:
 
     Raises:
         NotFound: no such run.
-        DomainError: the run is settled, or this sequence or name was announced with other bytes.
+        FieldRefused: the run is settled, or this sequence or name was announced with other bytes.
     """
     run = _open_runs([run_number])[run_number]
     created = StfFile(run=run, **vars(stf))
@@ -86,13 +86,15 @@ def record_generated(run_number: int, stf: GeneratedStf) -> StfFile:
     known = StfFile.objects.select_for_update().filter(run=run, sequence=stf.sequence).first()
     namesakes = StfFile.objects.filter(stf_filename=stf.stf_filename)
     if known is None or namesakes.exclude(pk=known.pk).exists():
-        raise DomainError(f"run {run_number}: the name {stf.stf_filename!r} belongs to another STF")
+        raise FieldRefused(
+            "stf_filename", f"run {run_number}: the name {stf.stf_filename!r} belongs to another STF"
+        )
     if known.registration == Registration.FAILED:
         return _announce_again(known, stf)
     differing = [name for name in _IDENTITY if getattr(known, name) != getattr(stf, name)]
     if differing:
         said = ", ".join(f"{n}={getattr(stf, n)!r} (known: {getattr(known, n)!r})" for n in differing)
-        raise DomainError(f"run {run_number} sequence {stf.sequence} is taken by another file: {said}")
+        raise FieldRefused("sequence", f"{stf.sequence} of run {run_number} is taken by another file: {said}")
     return known
 
 
@@ -101,7 +103,7 @@ def record_if_all_new(announced: Sequence[Announcement]) -> list[StfFile]:
     """Record announced STFs, unless a sequence or name is known, or there twice: then nothing is written, and none returned.
 
     Raises:
-        NotFound, DomainError: as `record_generated`, of any of them.
+        NotFound, FieldRefused: as `record_generated`, of any of them.
     """
     runs = _open_runs(one.run_number for one in announced)
     created = [StfFile(run=runs[one.run_number], **vars(one.stf)) for one in announced]
@@ -121,7 +123,7 @@ def record_generated_many(announced: Sequence[Announcement]) -> list[StfFile]:
         The STFs in the same order.
 
     Raises:
-        NotFound, DomainError: as `record_generated`, of any of them.
+        NotFound, FieldRefused: as `record_generated`, of any of them.
     """
     if created := record_if_all_new(announced):
         return created
@@ -148,9 +150,10 @@ def _open_runs(run_numbers: Iterable[int]) -> dict[int, Run]:
         if run is None:
             raise NotFound(f"there is no run {run_number}")
         if run.lifecycle in SETTLED:
-            raise DomainError(
-                f"run {run_number} is {run.lifecycle}: it takes no more STFs; "
-                "a corrected end_run with a higher total_stf_files opens one of another DAQ again"
+            raise FieldRefused(
+                "run",
+                f"{run_number} is {run.lifecycle}: it takes no more STFs; "
+                "a corrected end_run with a higher total_stf_files opens one of another DAQ again",
             )
     return runs
 

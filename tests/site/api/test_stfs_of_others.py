@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from apps.agents.data import exit_buffer as looking
-from apps.runs.models import JournalEntry
+from apps.runs.models import JournalEntry, Run
 from apps.stf.models import StfFile, StfRemark
-from tests.factories import a_running_run, an_stf, kinds, registered
+from apps.stf.services import force_close
+from tests.factories import a_running_run, an_stf, ended, kinds, registered
 from tests.parallel import in_parallel
 from tests.queries import queries_of
 from tests.rest import Agent, errors
@@ -110,6 +111,21 @@ def test_another_stf_of_a_known_name_is_refused(daq: Agent, changes: dict[str, A
     daq.post("stf-files/", stf())
 
     assert errors(daq.post("stf-files/", stf(**changes), status=409)) == {field}
+
+
+def test_a_sequence_has_one_stf(daq: Agent) -> None:
+    daq.post("stf-files/", stf(1))
+
+    problem = daq.post("stf-files/", stf(2, metadata={"sequence": 1}), status=409)
+    assert errors(problem) == {"sequence"}
+    assert problem["detail"].startswith(f"sequence: 1 of run {NUMBER} is taken by another file: ")
+
+
+def test_a_settled_run_takes_no_more(daq: Agent) -> None:
+    ended(Run.objects.get(), count=1)
+    force_close(NUMBER, by="ann", reason="no more to come")
+
+    assert errors(daq.post("stf-files/", stf(1), status=409)) == {"run"}
 
 
 def test_many_are_registered_together_or_not_at_all(daq: Agent) -> None:
