@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from drf_spectacular.utils import extend_schema
-from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from apps.runs.api.renderers import QuickJSONRenderer
 from apps.runs.api.requests import asked_in
 from apps.runs.selectors import get_run
 from swf_site.pages.fastmon_content import as_content, gather
@@ -18,7 +18,7 @@ from .fastmon_serializers import FastmonAskedSerializer, FastmonSerializer
 class RunFastmonView(APIView):
     """`runs/<number>/fastmon/`: of the detectors of a `group` (left out: all), of a `window` of time (left out: the run)."""
 
-    renderer_classes = [JSONRenderer]
+    renderer_classes = [QuickJSONRenderer]
 
     @extend_schema(parameters=[FastmonAskedSerializer], responses=FastmonSerializer)
     def get(self, request: Request, run_number: int) -> Response:

@@ -8,7 +8,6 @@ from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import ValidationError
 from rest_framework.generics import GenericAPIView
-from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -22,6 +21,7 @@ from apps.agents.api.state_serializers import (
     SystemPastSerializer,
 )
 from apps.agents.selectors.past import system_changes, system_past
+from apps.runs.api.renderers import QuickJSONRenderer
 from apps.runs.api.requests import asked_in
 from apps.runs.models import JournalEntry
 from apps.runs.selectors import get_run, run_list
@@ -33,7 +33,7 @@ from .namespaces import WithinNamespace
 class RunPastView(APIView):
     """`runs/<number>/state/`: what was known of a run."""
 
-    renderer_classes = [JSONRenderer]
+    renderer_classes = [QuickJSONRenderer]
 
     @extend_schema(parameters=[RunAskedSerializer], responses=RunPastSerializer)
     def get(self, request: Request, run_number: int) -> Response:
@@ -52,7 +52,7 @@ class RunPastView(APIView):
 class SystemPastView(GenericAPIView[Any]):
     """`state/at/`: the system at an instant."""
 
-    renderer_classes = [JSONRenderer]
+    renderer_classes = [QuickJSONRenderer]
     queryset = run_list()
     # What is asked, the serializer of the query looks at.
     filter_backends = [WithinNamespace]
@@ -70,7 +70,7 @@ class SystemPastView(GenericAPIView[Any]):
 class ChangesView(GenericAPIView[Any]):
     """`state/changes/`: what has changed between two moments."""
 
-    renderer_classes = [JSONRenderer]
+    renderer_classes = [QuickJSONRenderer]
     queryset = run_list()
     # What is asked, the serializer of the query looks at.
     filter_backends = [WithinNamespace]

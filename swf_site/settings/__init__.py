@@ -160,7 +160,7 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "swf_site.api.openapi.schema.Schema",
     "DEFAULT_PARSER_CLASSES": ["swf_site.api.parsers.Parser"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "swf_site.api.negotiation.Negotiation",
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer", "swf_site.api.csv.CSVRenderer"],
+    "DEFAULT_RENDERER_CLASSES": ["apps.runs.api.renderers.QuickJSONRenderer", "swf_site.api.csv.CSVRenderer"],
 }
 
 # Of a body, in bytes: some 8000 STFs.

@@ -11,13 +11,13 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import status
 from rest_framework.decorators import action
 from rest_framework.fields import DictField
-from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ReadOnlyModelViewSet
 
 from apps.runs.api.fields import NUMBER_PATTERN
 from apps.runs.api.pagination import NewestFirst
+from apps.runs.api.renderers import QuickJSONRenderer
 from apps.runs.api.requests import all_said_in, made, name_of, one_or_many, said_in
 from apps.runs.people import is_admin
 
@@ -50,7 +50,7 @@ class LogViewSet(ReadOnlyModelViewSet[AppLog]):
         return Response(rows if isinstance(request.data, list) else rows[0], status.HTTP_201_CREATED)
 
     @extend_schema(filters=True, responses={200: DictField(child=DictField(child=ErrorSummarySerializer()))})
-    @action(detail=False, pagination_class=None, renderer_classes=[JSONRenderer])
+    @action(detail=False, pagination_class=None, renderer_classes=[QuickJSONRenderer])
     def summary(self, request: Request) -> Response:
         """The errors by `app_name` and `instance_name`: counts by level, and the newest five. The filters are those of the
         list; without `after`, of the last 24 hours."""

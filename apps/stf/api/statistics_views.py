@@ -6,11 +6,11 @@ from typing import Any
 
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
-from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from apps.runs.api.renderers import QuickJSONRenderer
 from apps.runs.api.requests import AskedSerializer, asked_in
 from apps.runs.selectors import get_run
 
@@ -83,7 +83,7 @@ class RunStatisticsSerializer(serializers.Serializer[Any]):
 class RunStatisticsView(APIView):
     """`runs/<number>/statistics/`: how the STFs of a run come through its stages."""
 
-    renderer_classes = [JSONRenderer]
+    renderer_classes = [QuickJSONRenderer]
 
     @extend_schema(responses=RunStatisticsSerializer)
     def get(self, request: Request, run_number: int) -> Response:
