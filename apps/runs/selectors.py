@@ -14,11 +14,22 @@ from django.db.models.functions import Coalesce
 from .choices import AWAITING_CLOSEOUT, STATUS_OF_LIFECYCLE, ExecutionStatus
 from .errors import NotFound
 from .models import STATE_EVENTS, JournalCursor, JournalEntry, Run, WorkflowDefinition, WorkflowExecution
+from .related import with_related
 
 
 def run_list() -> QuerySet[Run]:
     """All runs, newest first, with what a row of a list shows."""
     return Run.objects.select_related("execution__workflow_definition", "namespace")
+
+
+def run_rows() -> QuerySet[Run]:
+    """The same for long lists, with less: not every definition anew for each of its runs."""
+    return with_related(
+        Run.objects.all(),
+        execution=["execution_id", "executed_by", "parameter_values", "git_version"],
+        execution__workflow_definition=["workflow_name"],
+        namespace=["name"],
+    )
 
 
 def get_run(run_number: int) -> Run:
@@ -45,7 +56,12 @@ def definition_list() -> QuerySet[WorkflowDefinition]:
 
 def execution_list() -> QuerySet[WorkflowExecution]:
     """All executions with definition, namespace and run, the newest first."""
-    return WorkflowExecution.objects.select_related("workflow_definition", "namespace", "run").order_by("-pk")
+    return with_related(
+        WorkflowExecution.objects.order_by("-pk"),
+        workflow_definition=["workflow_name"],
+        namespace=["name"],
+        run=["run_number", "lifecycle", "end_time"],
+    )
 
 
 def execution_status(execution: WorkflowExecution) -> ExecutionStatus:
@@ -118,18 +134,19 @@ _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 def journal() -> QuerySet[JournalEntry]:
     """The sequenced journal in order of position."""
-    return (
-        JournalEntry.objects.filter(position__isnull=False)
-        .select_related("run__execution", "namespace")
-        # Followers read thousands of entries of one run; its parameters need not come with each of them.
-        .defer("run__run_conditions", "run__execution__parameter_values", "run__execution__git_version")
-        .order_by("position")
+    return with_related(
+        JournalEntry.objects.filter(position__isnull=False).order_by("position"),
+        run=["run_number"],
+        run__execution=["execution_id"],
+        namespace=["name"],
     )
 
 
 def state_events() -> QuerySet[JournalEntry]:
     """Changes of the state of runs, and what others say of it, the newest first."""
-    return JournalEntry.objects.filter(kind__in=STATE_EVENTS).select_related("run").order_by("-pk")
+    return with_related(
+        JournalEntry.objects.filter(kind__in=STATE_EVENTS).order_by("-pk"), run=["run_number"]
+    )
 
 
 def entries_after(position: int, *, limit: int) -> list[JournalEntry]:

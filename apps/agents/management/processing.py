@@ -86,7 +86,7 @@ class Status:
                     "panda_id": job.panda_id,
                     "run_number": job.task.run.run_number,
                     "site": job.task.site,
-                    "stfs": [one.stf.stf_filename for one in job.processings.all()],
+                    "stfs": [one.stf.stf_filename for one in job.inputs],
                     "attempt_nr": job.attempt_nr,
                     "reason": job.reason,
                 }
@@ -174,7 +174,7 @@ def _failures(status: Status) -> Table:
     table = _table("failed job", "run", "site", "STF", "attempt")
     table.add_column("reason", overflow="fold", ratio=1)
     for job in status.failures:
-        stfs = ", ".join(str(one.stf.sequence) for one in job.processings.all())
+        stfs = ", ".join(str(one.stf.sequence) for one in job.inputs)
         table.add_row(
             str(job.panda_id),
             str(job.task.run.run_number),

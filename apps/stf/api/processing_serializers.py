@@ -142,8 +142,8 @@ class ProcessingJobSerializer(RowSerializer[ProcessingJob]):
     run_number = serializers.IntegerField(source="task.run.run_number")
     site = serializers.CharField(source="task.site")
     jedi_task_id = serializers.IntegerField(source="task.jedi_task_id", allow_null=True)
-    inputs = _InputSerializer(source="processings", many=True)
-    outputs = _MadeSerializer(many=True)
+    inputs = _InputSerializer(many=True)
+    outputs = _MadeSerializer(source="made", many=True)
 
     class Meta:
         model = ProcessingJob

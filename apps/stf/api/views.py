@@ -15,14 +15,14 @@ from ..choices import FileStatus
 from ..filters import DatasetFilter, ReplicaFilter, StfFilter
 from ..models import Dataset, Replica, StfFile
 from ..selectors import dataset_list, replica_list
-from ..selectors.file_status import with_copies, with_status_parts
+from ..selectors.file_status import stf_rows
 from .serializers import DatasetSerializer, ReplicaSerializer, StfFileSerializer, StfRemarkSerializer
 
 
 class StfFileViewSet(ReadOnlyModelViewSet[StfFile]):
     """STFs with their replicas and processing, newest first, by file name."""
 
-    queryset = with_status_parts(with_copies(StfFile.objects.prefetch_related("run"))).order_by("-pk")
+    queryset = stf_rows()
     serializer_class = StfFileSerializer
     filterset_class = StfFilter
     ordering_fields = ["sequence", "generated_at", "size_bytes", "stf_filename"]

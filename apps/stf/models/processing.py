@@ -224,6 +224,10 @@ class ProcessingJob(models.Model):
         null=True, blank=True, help_text="When PanDA was last asked to kill it"
     )
 
+    # Where `selectors.job_list` has fetched them.
+    inputs: list[StfProcessing]
+    made: list[ProcessingOutput]
+
     class Meta:
         ordering = ["panda_id"]
         indexes = [

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from apps.runs.choices import RunLifecycle
 from apps.runs.models import Run
+from apps.runs.related import with_related
 
 from ..choices import BufferState, Registration, ReplicaState
 from ..models import Dataset, Replica, StfFile
@@ -25,12 +26,14 @@ def stf_list() -> QuerySet[StfFile]:
 
 def replica_list() -> QuerySet[Replica]:
     """All copies with their STF and run, newest first."""
-    return Replica.objects.select_related("stf__run").order_by("-pk")
+    return with_related(
+        Replica.objects.order_by("-pk"), stf=["sequence", "stf_filename"], stf__run=["run_number"]
+    )
 
 
 def dataset_list() -> QuerySet[Dataset]:
     """All datasets with their run, newest first."""
-    return Dataset.objects.select_related("run").order_by("-pk")
+    return with_related(Dataset.objects.order_by("-pk"), run=["run_number"])
 
 
 def runs_without_dataset() -> QuerySet[Run]:

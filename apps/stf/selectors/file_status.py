@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
 
+from apps.runs.models import Run
+from apps.runs.related import with_related
+
 from ..choices import FileStatus, ProcessingState, Registration
 from ..models import StfFile, StfProcessing
 
@@ -11,15 +14,20 @@ _BUSY = frozenset({ProcessingState.QUEUED, ProcessingState.RUNNING})
 
 
 def with_status_parts(stfs: QuerySet[StfFile]) -> QuerySet[StfFile]:
-    """The STFs with what `file_status` looks at: the remark, and `site_processings`, their processings."""
-    processings = Prefetch("processings", to_attr="site_processings")
-    return stfs.select_related("remark").prefetch_related(processings)  # type: ignore[no-redef] # by the model
+    """The STFs with what `file_status` looks at: the remark, and `site_processings`, their processings; of both what is
+    shown."""
+    shown = StfProcessing.objects.only("stf", "site", "state", "reason", "attempts", "done_at")
+    noted = with_related(stfs, remark=["status", "metadata"])
+    return noted.prefetch_related(Prefetch("processings", shown, to_attr="site_processings"))  # type: ignore[no-redef] # by the model
 
 
-def with_copies(stfs: QuerySet[StfFile]) -> QuerySet[StfFile]:
-    """The STFs with `copies`, their replicas. A list: `replicas` would make a manager of each STF, which costs more than
-    the rows themselves."""
-    return stfs.prefetch_related(Prefetch("replicas", to_attr="copies"))  # type: ignore[no-redef] # by the model
+def stf_rows() -> QuerySet[StfFile]:
+    """All STFs, newest first, with the number of their run, what `file_status` looks at, and `copies`, their replicas. A
+    list: `replicas` would make a manager of each STF, which costs more than the rows themselves."""
+    number = Prefetch("run", Run.objects.only("run_number"))
+    copies = Prefetch("replicas", to_attr="copies")
+    rows = StfFile.objects.prefetch_related(number, copies)  # type: ignore[no-redef] # by the model
+    return with_status_parts(rows).order_by("-pk")
 
 
 def without_copies(stf: StfFile) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet
 from django.utils import timezone
+
+from apps.runs.related import with_related
 
 from ..choices import (
     FINAL_TASK,
@@ -41,22 +43,33 @@ def task_list() -> QuerySet[ProcessingTask]:
 
 
 def job_list() -> QuerySet[ProcessingJob]:
-    """All jobs with task, run and STFs, newest first."""
-    return (
-        ProcessingJob.objects.select_related("task__run")
-        .prefetch_related("processings__stf", "outputs")
-        .order_by("-panda_id")
+    """All jobs with task and run, newest first, and as lists `inputs`, the processings of what they read, and `made`, their
+    outputs."""
+    jobs = with_related(
+        ProcessingJob.objects.order_by("-panda_id"),
+        task=["site", "jedi_task_id"],
+        task__run=["run_number"],
     )
+    read = with_related(StfProcessing.objects.only("stf"), stf=["sequence", "stf_filename"])
+    inputs, made = Prefetch("processings", read, to_attr="inputs"), Prefetch("outputs", to_attr="made")
+    return jobs.prefetch_related(inputs, made)  # type: ignore[no-redef] # by the model
 
 
 def output_list() -> QuerySet[ProcessingOutput]:
     """All outputs with their job and run, newest first."""
-    return ProcessingOutput.objects.select_related("job__task__run").order_by("-pk")
+    return with_related(
+        ProcessingOutput.objects.order_by("-pk"),
+        job=["panda_id"],
+        job__task=[],
+        job__task__run=["run_number"],
+    )
 
 
 def processing_list() -> QuerySet[StfProcessing]:
     """All processings with STF and run, newest first."""
-    return StfProcessing.objects.select_related("stf", "run").order_by("-pk")
+    return with_related(
+        StfProcessing.objects.order_by("-pk"), stf=["sequence", "stf_filename"], run=["run_number"]
+    )
 
 
 def is_processing() -> bool:
