@@ -38,8 +38,8 @@ KEYLESS = frozenset({"stf_brake", "stf_replica"})
 # What else is asked of a list. A deep page begins after 100,000 rows where there are so many, in the middle where not.
 MORE = {
     "runs": ["run_number={run}", "search=daq-{run}", "ordering=requested_at", "limit=1000", "format=csv"],
-    "run-states": ["limit=100", "lifecycle=closed&limit=100"],
-    "workflow-executions": ["limit=100", "search=daq-{run}", "status=completed&limit=100"],
+    "run-states": ["limit=100", "limit=1000", "lifecycle=closed&limit=100"],
+    "workflow-executions": ["limit=100", "limit=1000", "search=daq-{run}", "status=completed&limit=100"],
     "stf-files": [
         "limit=100",
         "run={run}&limit=100",
@@ -56,10 +56,24 @@ MORE = {
         "limit=100&offset={deep}",
         "run={run}&ordering=sequence&limit=100",
         "limit=100&format=csv",
+        "limit=1000",
     ],
-    "replicas": ["run={run}", "rse=E1_BNL", "state=failed", "limit=100&offset={deep}", "format=csv"],
-    "stf-processings": ["run={run}", "state=done", "sequence=7", "limit=100&offset={deep}"],
-    "processing-jobs": ["run={run}", "status=failed", "sequence=7&run={run}", "limit=100&offset={deep}"],
+    "replicas": [
+        "limit=1000",
+        "run={run}",
+        "rse=E1_BNL",
+        "state=failed",
+        "limit=100&offset={deep}",
+        "format=csv",
+    ],
+    "stf-processings": ["limit=1000", "run={run}", "state=done", "sequence=7", "limit=100&offset={deep}"],
+    "processing-jobs": [
+        "run={run}",
+        "status=failed",
+        "sequence=7&run={run}",
+        "limit=100&offset={deep}",
+        "limit=1000",
+    ],
     "processing-outputs": ["run={run}", "name={stf}.out", "limit=100&offset={deep}"],
     "fastmon-samples": ["run={run}", "state=sampled", "ordering=-decided_at", "limit=100&offset={deep}"],
     "fastmon-files": [
@@ -69,7 +83,13 @@ MORE = {
         "ordering=-created_at&limit=100",
         "limit=100&offset={deep}",
     ],
-    "tf-slices": ["run={run}&limit=100", "status=queued", "tf_filename={stf}.tf", "limit=100&offset={deep}"],
+    "tf-slices": [
+        "run={run}&limit=100",
+        "status=queued",
+        "tf_filename={stf}.tf",
+        "limit=100&offset={deep}",
+        "limit=1000",
+    ],
     "journal": [
         "after={position}",
         "after={position}&limit=1000",
