@@ -130,19 +130,20 @@ def openssl(directory: Path, *arguments: str) -> None:
 
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An authority's `ca.pem`, and a broker's `broker.p12` for the loopback address."""
+    """An authority's `ca.pem`, with its word for a broker at the loopback address (`broker.p12`) and for a `client.pem`."""
     directory = tmp_path_factory.mktemp("tls")
     new = ("req", "-newkey", "rsa:2048", "-nodes", "-subj")
     # Python 3.13 takes no authority whose certificate does not say that it may sign.
     signs = ("-addext", "keyUsage=critical,keyCertSign,cRLSign")
     openssl(directory, *new, "/CN=Test authority", "-x509", *signs, "-keyout", "ca.key", "-out", "ca.pem")
-    openssl(directory, *new, "/CN=broker", "-keyout", "broker.key", "-out", "broker.csr")
     (directory / "san").write_text("authorityKeyIdentifier=keyid\nsubjectAltName=IP:127.0.0.1")
-    openssl(
-        directory,
-        *("x509", "-req", "-in", "broker.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"),
-        *("-extfile", "san", "-out", "broker.pem"),
-    )
+    for whose in ("broker", "client"):
+        openssl(directory, *new, f"/CN={whose}", "-keyout", f"{whose}.key", "-out", f"{whose}.csr")
+        openssl(
+            directory,
+            *("x509", "-req", "-in", f"{whose}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"),
+            *("-extfile", "san", "-out", f"{whose}.pem"),
+        )
     openssl(
         directory,
         *("pkcs12", "-export", "-in", "broker.pem", "-inkey", "broker.key", "-out", "broker.p12"),
