@@ -93,7 +93,8 @@ class Heartbeat:
             if self._stopping:
                 return
             try:
-                # What is late is of no use: the next one says more.
+                # Not again: the next one says more. But to the end, or one that is given up while the testbed has it in hand
+                # could come to be written after the next, even after the last word.
                 self._rest.post(_PATH, self._now(), patience=0.0)
                 refused = ""
             except Away as error:

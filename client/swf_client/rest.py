@@ -103,7 +103,7 @@ class Rest:
         Args:
             path: below `/api/`, such as `runs/100010/`.
             body: sent as JSON, unless it is None.
-            patience: seconds in all; the client's own without.
+            patience: seconds in all; the client's own without. 0: asked once, and waited for.
 
         Raises:
             Refused: asking again is of no use; it has the status and the reasons by field.
@@ -112,7 +112,7 @@ class Rest:
         patience = self._patience if patience is None else patience
         deadline = time.monotonic() + patience
         for pause in pauses():
-            left = max(deadline - time.monotonic(), 0.1)
+            left = max(deadline - time.monotonic(), 0.1) if patience else TIMEOUT_SECONDS
             try:
                 return self._once(method, path, body, headers or {}, timeout=min(TIMEOUT_SECONDS, left))
             except Away as error:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 from swf_client import Heartbeat, Refused, Rest, web
@@ -57,6 +59,24 @@ def test_a_new_status_is_said_at_once(server: Server) -> None:
     eventually(lambda: len(server.asked) == 2)
     assert server.asked[1].body["description"] == "the stream is down"
     heart.stop()
+
+
+def test_what_is_said_slowly_is_not_overtaken_by_the_last_word(server: Server) -> None:
+    heart = heart_of(server, period=60.0)
+    heart.start()
+    asked_by_then = []
+
+    def slowly(handler: BaseHTTPRequestHandler) -> None:
+        threading.Event().wait(0.5)
+        asked_by_then.append(len(server.asked))
+        answers(200)(handler)
+
+    server.replies = [slowly]
+    heart.say(status="WARNING")
+    eventually(lambda: len(server.asked) == 2)
+    heart.stop()
+    assert asked_by_then == [2]
+    assert [asked.body["status"] for asked in server.asked] == ["OK", "WARNING", "EXITED"]
 
 
 def test_an_agent_that_is_not_let_in_is_told_so_when_it_starts(server: Server) -> None:
