@@ -81,7 +81,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks bus",
         description="Compares stomp:// (ActiveMQ), amqp:// (RabbitMQ) and pgmq:// (PostgreSQL) on engines of its own, "
-        "and measures how fast the data agent takes plain JSON off ActiveMQ. About nine minutes.",
+        "and measures how fast the data agent takes plain JSON off ActiveMQ. About eleven minutes.",
     )
     parser.add_argument("--rounds", type=_positive, metavar="N", help="rounds of both parts (default 5)")
     parser.add_argument(
