@@ -12,6 +12,7 @@ from pytest_django import DjangoDbBlocker
 
 from services.base import Engine
 from tests import emptying
+from tests.web import Web
 
 # How long an example takes depends on the machine; times are for benchmarks.
 hypothesis.settings.register_profile("testbed", deadline=None)
@@ -41,6 +42,15 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
         yield
     with django_db_blocker.unblock():
         emptying.end_sessions()
+
+
+@pytest.fixture
+def web(transactional_db: None, tmp_path: Path) -> Iterator[Web]:
+    """A web process on the test database; it can be killed and started again."""
+    process = Web(tmp_path / "web.log")
+    process.start()
+    yield process
+    process.kill()
 
 
 @pytest.fixture

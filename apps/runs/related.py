@@ -13,8 +13,8 @@ ModelT = TypeVar("ModelT", bound=Model)
 def with_related(rows: QuerySet[ModelT], **fields: Collection[str]) -> QuerySet[ModelT]:
     """The rows, each with the rows at these paths of foreign keys, and of each of those the key and the named fields.
 
-    As `select_related`, which reads all columns: a run has two dozen, eight of them times, and to make them anew for each
-    of its thousand rows took two thirds of the time of a list. What is not read is fetched when it is asked for.
+    As `select_related`, which reads all columns: a run has eighteen, six of them times, and to make them anew for each of
+    its rows took most of the time of some lists of a thousand. What is not read is fetched when it is asked for.
 
     Args:
         fields: by path, such as `stf` and `stf__run`; one that leads on is named, too, if only with no field.

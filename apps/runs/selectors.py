@@ -18,16 +18,11 @@ from .related import with_related
 
 
 def run_list() -> QuerySet[Run]:
-    """All runs, newest first, with what a row of a list shows."""
-    return Run.objects.select_related("execution__workflow_definition", "namespace")
-
-
-def run_rows() -> QuerySet[Run]:
-    """The same for long lists, with less: not every definition anew for each of its runs."""
+    """All runs, newest first, with what is shown of a run."""
     return with_related(
         Run.objects.all(),
-        execution=["execution_id", "executed_by", "parameter_values", "git_version"],
-        execution__workflow_definition=["workflow_name"],
+        execution=["execution_id", "executed_by", "parameter_values", "git_version", "declared_status"],
+        execution__workflow_definition=["workflow_name", "version"],
         namespace=["name"],
     )
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from benchmarks.api.fanout import measure
@@ -12,14 +9,6 @@ from benchmarks.api.listeners import TRANSPORTS, Listener
 from tests.web import Web
 
 CLIENTS = 5
-
-
-@pytest.fixture
-def web(transactional_db: None, tmp_path: Path) -> Iterator[Web]:
-    process = Web(tmp_path / "web.log")
-    process.start()
-    yield process
-    process.kill()
 
 
 @pytest.mark.services

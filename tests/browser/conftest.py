@@ -31,14 +31,6 @@ expect.set_options(timeout=PATIENCE * 1000)
 
 
 @pytest.fixture
-def web(transactional_db: None, tmp_path: Path) -> Iterator[Web]:
-    process = Web(tmp_path / "web.log")
-    process.start()
-    yield process
-    process.kill()
-
-
-@pytest.fixture
 def browser(web: Web) -> Iterator[Browser]:
     """Chromium. It ends before the database is emptied: Django does not talk to it while Playwright's loop runs."""
     chromium = shutil.which("chromium")

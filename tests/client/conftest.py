@@ -27,15 +27,6 @@ from tests.web import PATIENCE, Web
 EXAMPLE = REPOSITORY / "client" / "examples" / "agent.py"
 
 
-@pytest.fixture
-def web(transactional_db: None, tmp_path: Path) -> Iterator[Web]:
-    """A web process with PostgreSQL; it can be killed and started again."""
-    process = Web(tmp_path / "web.log")
-    process.start()
-    yield process
-    process.kill()
-
-
 def a_token(user: str = "ann", expires_at: datetime | None = None) -> str:
     """A token that may read and write."""
     owner = User.objects.filter(username=user).first() or a_user(user, "agent")

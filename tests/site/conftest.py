@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,6 @@ from django.test import Client
 from swf_site.cli.home import Home
 from tests.engines import names_an_engine
 from tests.people import a_user
-from tests.web import Web
 
 
 @pytest.fixture
@@ -20,15 +18,6 @@ def shifter(client: Client) -> Client:
     """Somebody from the staff, logged in."""
     client.force_login(a_user("shifter", "operator"))
     return client
-
-
-@pytest.fixture
-def web(transactional_db: None, tmp_path: Path) -> Iterator[Web]:
-    """A real web process."""
-    process = Web(tmp_path / "web.log")
-    process.start()
-    yield process
-    process.kill()
 
 
 @pytest.fixture

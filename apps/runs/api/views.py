@@ -10,7 +10,7 @@ from rest_framework.viewsets import ReadOnlyModelViewSet
 from .. import services
 from ..filters import JournalFilter, RunFilter, StateEventFilter
 from ..models import JournalEntry, Run
-from ..selectors import journal, run_rows, state_events
+from ..selectors import journal, run_list, state_events
 from .fields import NUMBER_PATTERN
 from .pagination import ByPosition, NewestFirst
 from .requests import made, name_of, said_in
@@ -20,7 +20,7 @@ from .serializers import JournalSerializer, RunSerializer, StateEventSaidSeriali
 class RunViewSet(ReadOnlyModelViewSet[Run]):
     """Runs, newest first, by their number."""
 
-    queryset = run_rows()
+    queryset = run_list()
     serializer_class = RunSerializer
     filterset_class = RunFilter
     ordering_fields = ["run_number", "requested_at", "start_time", "end_time"]
