@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from apps.agents.fastmon import sampler as module
 from apps.agents.fastmon.sampler import Sampler
 
 
@@ -15,6 +16,12 @@ def tf_directory(settings: object, tmp_path: Path) -> Path:
     directory = tmp_path / "FASTMON"
     settings.SWF_FASTMON_DIR = directory  # type: ignore[attr-defined]
     return directory
+
+
+@pytest.fixture(autouse=True)
+def long_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One step for all that waits, however slow the machine is."""
+    monkeypatch.setattr(module, "STEP_SECONDS", 3600.0)
 
 
 @pytest.fixture
