@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 
 import pytest
 
@@ -28,7 +28,8 @@ def serve() -> Iterator[Serve]:
         def run() -> None:
             accepted.append(listener.accept()[0])
             accepted[-1].recv(65536)
-            answer(accepted[-1])
+            with suppress(OSError):  # who gives up does not wait until all is said
+                answer(accepted[-1])
 
         threads.append(threading.Thread(target=run))
         threads[-1].start()
@@ -37,7 +38,7 @@ def serve() -> Iterator[Serve]:
 
     yield start
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     for one in (*accepted, listener):
         one.close()
 
@@ -58,21 +59,23 @@ def serve() -> Iterator[Serve]:
 )
 def test_it_is_given_up_with_the_reason(serve: Serve, answer: bytes, reason: str) -> None:
     address = serve(lambda peer: peer.sendall(answer))
+    # Only where no answer comes is this what ends it.
+    timeout = 60.0 if answer else 1.5
     began = time.monotonic()
     with pytest.raises(StompError, match=reason):
-        wire = Wire(address, headers={}, heartbeats=(0, 0.5), timeout=1.5, frame_limit=1_000_000)
+        wire = Wire(address, headers={}, heartbeats=(0, 0.5), timeout=timeout, frame_limit=1_000_000)
         with closing(wire):
-            wire.wait(lambda: False, 3, "nothing")
-    assert time.monotonic() - began < 2.5
+            wire.wait(lambda: False, 60, "nothing")
+    assert time.monotonic() - began < 30
 
 
 def test_a_failed_one_fails_at_once_for_ever(serve: Serve) -> None:
     wire = Wire(serve(lambda peer: (peer.sendall(HELLO), peer.close())[0]), headers={})
+    with pytest.raises(StompError, match="closed"):
+        wire.wait(lambda: False, 60, "its end")
     for use in (wire.read, lambda: wire.wait(lambda: False, 5, "x"), lambda: wire.send(b"\n"), wire.flush):
         with pytest.raises(StompError, match="closed"):
-            for _ in range(3):
-                use()
-                time.sleep(0.01)
+            use()
     wire.close()
     wire.close()
 
@@ -89,6 +92,6 @@ def test_both_sides_may_send_more_than_fits(serve: Serve) -> None:
 
     wire = Wire(serve(answer), headers={})
     wire.send(encode("SEND", {"destination": "/queue/x"}, b"y" * size))
-    wire.wait(lambda: wire.frames, 10, "the message")
+    wire.wait(lambda: wire.frames, 60, "the message")
     assert len(wire.frames[0].body) == size
     wire.close()
