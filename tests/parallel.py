@@ -11,7 +11,7 @@ from typing import Any
 
 from django.db import connection
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 def in_parallel(*calls: Callable[[], object]) -> list[object]:
@@ -21,7 +21,7 @@ def in_parallel(*calls: Callable[[], object]) -> list[object]:
     def one(call: Callable[[], object]) -> object:
         try:
             connection.ensure_connection()
-            together.wait(10)
+            together.wait(PATIENCE)
             return call()
         finally:
             connection.close()

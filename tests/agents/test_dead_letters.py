@@ -306,7 +306,7 @@ def test_the_database_keeps_state_times_and_names_together(fields: dict[str, Any
 @pytest.mark.django_db(transaction=True)
 def test_of_two_who_ask_at_once_one_is_heard() -> None:
     letter = parked(Handler())
-    ready, counts = threading.Barrier(2, timeout=10), []
+    ready, counts = threading.Barrier(2, timeout=60), []
 
     def ask(by: str) -> None:
         ready.wait()
@@ -317,7 +317,7 @@ def test_of_two_who_ask_at_once_one_is_heard() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
 
     assert sorted(counts) == [0, 1]
     assert len(entries("message_replayed")) == 1
@@ -337,7 +337,7 @@ def test_a_running_agent_takes_up_replays_says_why_it_waits_and_wakes_its_work()
         assert agent.waiting_for == "replays: Rucio is away"
         handler.trouble = None
         until(lambda: states() == ["replayed"])
-        assert worked.wait(10)
+        assert worked.wait(60)
         until(lambda: not agent.waiting_for)
     finally:
         agent.stop()

@@ -27,7 +27,7 @@ def test_listeners_are_woken_after_a_crash_has_emptied_unlogged_tables() -> None
             listening.execute('LISTEN "pgmq.q_after_a_crash.INSERT"')
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pgmq.send('after_a_crash', '{}')")
-            assert [one.channel for one in listening.notifies(timeout=10, stop_after=1)] == [
+            assert [one.channel for one in listening.notifies(timeout=60, stop_after=1)] == [
                 "pgmq.q_after_a_crash.INSERT"
             ]
     finally:

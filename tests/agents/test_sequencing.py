@@ -15,7 +15,7 @@ from apps.runs.models import JournalEntry
 from apps.runs.selectors import entries_after, newest_position, unsequenced_since
 from tests.agents.worker.process import wait_until
 from tests.machines import explore
-from tests.parallel import in_parallel
+from tests.parallel import PATIENCE, in_parallel
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -66,7 +66,7 @@ class Writer:
             return journal.record(journal.Change("note")).pk
 
     def _in_thread(self, call):  # type: ignore[no-untyped-def]
-        return self._thread.submit(call).result(20)
+        return self._thread.submit(call).result(PATIENCE)
 
 
 class Follower:
@@ -161,7 +161,7 @@ def test_a_stream_has_its_order_though_a_writer_waits_for_another() -> None:
     wait_until(_somebody_waits_for_a_lock, what="the second waits for the first")
     first.write()
     first.end(commit=True)
-    waiting.result(20)
+    waiting.result(PATIENCE)
     second.end(commit=True)
     sequence()
     first.close()

@@ -63,6 +63,7 @@ def test_an_stf_stays_until_panda_has_let_go_of_it(site: Site) -> None:
 def test_an_stf_that_panda_has_never_seen_goes_after_a_moment(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(module, "SETTLE", timedelta(hours=1))
     run = site.run(2)
     site.turn()
     an_stf(run, 4)
