@@ -16,6 +16,8 @@ from apps.agents.bus.stomp import register
 
 register()
 WORK = os.environ["QUEUE"]
+# Of this worker alone: it is given what is said on the topic by anybody.
+FEED = f"/queue/Agent.{WORK}.epictopic"
 news = Exchange("news", type="topic")
 epictopic = Exchange("epictopic", type="topic")
 # Imported by tests too, where the testbed's own application must stay the current one.
@@ -32,7 +34,7 @@ app.conf.update(
         "foreign": {
             "feed": {
                 "task": "document",
-                "destination": "/queue/Agent.feed.epictopic",
+                "destination": FEED,
                 "only": {"msg_type": ["stf_gen", "stf_ready"]},
             },
         },

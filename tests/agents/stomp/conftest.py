@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kombu import Connection
+from kombu import Connection, Message
 
 from apps.agents.bus.stomp import register
 from services.activemq.engine import ActiveMQ
@@ -24,13 +24,21 @@ register()
 KEYSTORE_PASSWORD = "changeit"
 
 
-def eventually(condition: Callable[[], Any], *, seconds: float = 20.0, what: str = "the condition") -> Any:
+def eventually(condition: Callable[[], Any], *, seconds: float = 60.0, what: str = "the condition") -> Any:
     """The first true value of `condition()`."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < deadline, f"{what} did not come about in {seconds} s"
         time.sleep(0.02)
     return value
+
+
+def taken(connection: Connection, queue: str, **options: Any) -> Message:
+    """The next message of the queue, which is there; `basic_get` looks for it for a second only."""
+    found: Message = eventually(
+        lambda: connection.default_channel.basic_get(queue, **options), what=f"a message of {queue}"
+    )
+    return found
 
 
 class Worker:
@@ -63,6 +71,7 @@ class Worker:
 
     def start(self, *arguments: str) -> Worker:
         """Start it and wait until it consumes."""
+        starts = self._starts()
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [
@@ -76,8 +85,11 @@ class Worker:
                 stderr=log,
                 start_new_session=True,
             )
-        eventually(lambda: " ready." in self.log.read_text(), what=f"the worker's start, see {self.log}")
+        eventually(lambda: self._starts() > starts, what=f"the worker's start, see {self.log}")
         return self
+
+    def _starts(self) -> int:
+        return self.log.read_text().count(" ready.") if self.log.exists() else 0
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
@@ -94,19 +106,22 @@ class Worker:
     def stop(self) -> None:
         """Warm shutdown."""
         self.process.terminate()
-        self.process.wait(15)
+        self.process.wait(60)
 
     def seen(self, kind: str) -> list[list[Any]]:
         """What tasks wrote, without times."""
-        if not self.witness.exists():
-            return []
-        lines = [json.loads(line) for line in self.witness.read_text().splitlines()]
-        return [line[2:] for line in lines if line[1] == kind]
+        return [line[2:] for line in self._lines() if line[1] == kind]
 
     def times(self, kind: str) -> list[float]:
         """When they wrote it."""
-        lines = [json.loads(line) for line in self.witness.read_text().splitlines()]
-        return [line[0] for line in lines if line[1] == kind]
+        return [line[0] for line in self._lines() if line[1] == kind]
+
+    def _lines(self) -> list[Any]:
+        """What tasks have written so far; of a line that is just being written, half may be there."""
+        if not self.witness.exists():
+            return []
+        whole, _, _ = self.witness.read_text().rpartition("\n")
+        return [json.loads(line) for line in whole.splitlines()]
 
 
 def url_of(engine: Engine, scheme: str = "stomp") -> str:

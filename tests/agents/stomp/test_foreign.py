@@ -14,7 +14,7 @@ from kombu import Connection, Queue
 from services.base import Engine
 
 from .client import client
-from .conftest import Worker, eventually
+from .conftest import Worker, eventually, taken
 
 pytestmark = [pytest.mark.services, pytest.mark.filterwarnings("ignore")]
 
@@ -24,6 +24,10 @@ class Inbox(stomp.ConnectionListener):
 
     def __init__(self) -> None:
         self.frames: LocalQueue[Any] = LocalQueue()
+        self.receipts: LocalQueue[Any] = LocalQueue()
+
+    def on_receipt(self, frame: Any) -> None:
+        self.receipts.put(frame)
 
     def on_message(self, frame: Any) -> None:
         self.frames.put(frame)
@@ -68,7 +72,7 @@ def test_a_plain_document_is_a_task(
 def left(module: Any) -> int:
     with module.app.connection_for_read() as connection:
         connection.connect()
-        return int(connection.transport.destination_statistics("/queue/Agent.feed.epictopic").length)
+        return int(connection.transport.destination_statistics(module.FEED).length)
 
 
 def test_a_document_of_a_killed_worker_comes_again_under_the_same_id(
@@ -78,13 +82,13 @@ def test_a_document_of_a_killed_worker_comes_again_under_the_same_id(
     publisher = connect(foreign_exchanges={"e": {"destination": "/topic/epictopic"}})
     Queue("f", durable=True)(connection.default_channel).declare()
     publisher.Producer().publish([[{"n": 1}], {}, {}], exchange="e", serializer="json")
-    first = connection.default_channel.basic_get("f")
+    first = taken(connection, "f")
     connection.default_channel.close()
     channel = connection.channel()
-    second = channel.basic_get("f")
+    second = eventually(lambda: channel.basic_get("f"), what="its return")
     assert second.delivery_info["redelivered"]
     second.requeue()
-    third = channel.basic_get("f")
+    third = eventually(lambda: channel.basic_get("f"), what="its return")
     assert third.delivery_info["redelivered"]
     assert first.headers["id"] == second.headers["id"] == third.headers["id"]
     assert third.payload == [[{"n": 1}], {}, {}]
@@ -96,8 +100,11 @@ def test_a_task_goes_out_as_a_plain_document(
 ) -> None:
     outside, inbox = stranger
     outside.subscribe(
-        "/topic/epictopic", id="1", headers={"selector": "msg_type = 'stf_ready' AND run_id = '7'"}
+        "/topic/epictopic",
+        id="1",
+        headers={"selector": "msg_type = 'stf_ready' AND run_id = '7'", "receipt": "subscribed"},
     )
+    inbox.receipts.get(timeout=60)  # a topic keeps nothing for whoever comes later
     outlet = {"destination": "/topic/epictopic", "headers": ["msg_type", "namespace", "run_id"]}
     producer = connect(foreign_exchanges={"epictopic": outlet}).Producer(serializer="json")
     document = {"msg_type": "stf_ready", "run_id": "7", "namespace": None, "note": "a:b\\c\nü"}
@@ -105,7 +112,7 @@ def test_a_task_goes_out_as_a_plain_document(
         producer.publish([[document | {"run_id": run_id}], {}, {}], exchange="epictopic")
     with producer.batch(200):
         producer.publish([[document | {"run_id": "7", "last": True}], {}, {}], exchange="epictopic")
-    frames = [inbox.frames.get(timeout=5) for _ in range(2)]
+    frames = [inbox.frames.get(timeout=60) for _ in range(2)]
     assert json.loads(frames[0].body) == document
     assert json.loads(frames[1].body)["last"] is True
     assert frames[0].headers["msg_type"] == "stf_ready"
@@ -132,9 +139,13 @@ def test_without_a_task_for_it_poison_goes_to_the_dead_letters(
     from apps.agents.bus.stomp.frames import encode
 
     wire.send(encode("SEND", {"destination": f"/queue/{name}", "persistent": "true"}, body))
-    assert connection.default_channel.basic_get(name) is None
     dead = dialect.dead_letters(f"/queue/{name}")
-    eventually(lambda: connection.transport.destination_statistics(dead).length == 1, what="the dead letter")
+
+    def is_dead() -> bool:
+        assert connection.default_channel.basic_get(name) is None
+        return bool(connection.transport.destination_statistics(dead).length == 1)
+
+    eventually(is_dead, what="the dead letter")
     assert connection.transport.queue_statistics(name).length == 0
 
 
@@ -147,7 +158,7 @@ def test_a_selector_lets_retries_through(connect: Callable[..., Connection], nam
         headers = {"destination": f"/queue/{name}", "msg_type": msg_type}
         connection.transport.wire.send(encode("SEND", headers, b'"%b"' % msg_type.encode()))
     connection.Producer(serializer="json").publish("retry", routing_key=name)
-    got = [channel.basic_get(name, no_ack=True).payload for _ in range(2)]
+    got = [taken(connection, name, no_ack=True).payload for _ in range(2)]
     assert [["a"], {}, {}] in got
     assert "retry" in got
     assert channel.basic_get(name) is None

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kombu import Connection, Queue
@@ -16,7 +17,7 @@ from kombu import Connection, Queue
 from services.activemq.engine import ActiveMQ
 
 from .client import client
-from .conftest import Worker, eventually
+from .conftest import Worker, eventually, taken
 
 pytestmark = [pytest.mark.services, pytest.mark.filterwarnings("ignore")]
 
@@ -27,31 +28,36 @@ def url(engine: ActiveMQ, *, host: str = "127.0.0.1", password: str | None = Non
     return f"stomp+ssl://{at['ACTIVEMQ_USER']}:{secret}@{host}:{engine.tls_port}//"
 
 
+def connected(address: str, **options: Any) -> Connection:
+    """A connection with time for the handshake, which is the first that this broker makes."""
+    return Connection(address, connect_timeout=60, **options)
+
+
 def test_messages_of_any_size_pass(mortal: ActiveMQ, certificates: Path, name: str) -> None:
-    with Connection(url(mortal), ssl={"ca_certs": str(certificates / "ca.pem")}) as connection:
+    with connected(url(mortal), ssl={"ca_certs": str(certificates / "ca.pem")}) as connection:
         Queue(name, durable=True)(connection.default_channel).declare()
         producer = connection.Producer()
         for size in (1, 16_384, 3_000_000):
             producer.publish("x" * size, routing_key=name)
-            message = connection.default_channel.basic_get(name, no_ack=True)
+            message = taken(connection, name, no_ack=True)
             assert len(message.payload) == size
 
 
 def test_a_broker_that_nobody_vouches_for_is_refused(mortal: ActiveMQ, certificates: Path) -> None:
-    with Connection(url(mortal)) as connection, pytest.raises(ssl.SSLCertVerificationError):
+    with connected(url(mortal)) as connection, pytest.raises(ssl.SSLCertVerificationError):
         connection.connect()
     # The certificate is for 127.0.0.1, not for the name.
     options = {"ca_certs": str(certificates / "ca.pem")}
-    with Connection(url(mortal, host="localhost"), ssl=options) as connection:
+    with connected(url(mortal, host="localhost"), ssl=options) as connection:
         with pytest.raises(ssl.SSLCertVerificationError, match="localhost"):
             connection.connect()
-    with Connection(url(mortal), ssl={"cert_reqs": ssl.CERT_NONE}) as connection:
+    with connected(url(mortal), ssl={"cert_reqs": ssl.CERT_NONE}) as connection:
         connection.connect()
 
 
 def test_a_wrong_password_is_refused(mortal: ActiveMQ, certificates: Path) -> None:
     options = {"ca_certs": str(certificates / "ca.pem")}
-    with Connection(url(mortal, password="wrong"), ssl=options) as connection:
+    with connected(url(mortal, password="wrong"), ssl=options) as connection:
         with pytest.raises(connection.connection_errors, match="invalid"):
             connection.connect()
 
@@ -116,14 +122,14 @@ def door(activemq: ActiveMQ, certificates: Path) -> Iterator[str]:
 
 def test_a_client_shows_its_certificate(door: str, certificates: Path, name: str) -> None:
     shown = {"certfile": str(certificates / "client.pem"), "keyfile": str(certificates / "client.key")}
-    with Connection(door, ssl={"ca_certs": str(certificates / "ca.pem"), **shown}) as connection:
+    with connected(door, ssl={"ca_certs": str(certificates / "ca.pem"), **shown}) as connection:
         Queue(name, durable=True)(connection.default_channel).declare()
         connection.Producer().publish("let in", routing_key=name)
-        message = connection.default_channel.basic_get(name, no_ack=True)
+        message = taken(connection, name, no_ack=True)
     assert message.payload == "let in"
 
 
 def test_who_shows_none_where_it_is_asked_for_is_told(door: str, certificates: Path) -> None:
-    with Connection(door, ssl={"ca_certs": str(certificates / "ca.pem")}) as connection:
+    with connected(door, ssl={"ca_certs": str(certificates / "ca.pem")}) as connection:
         with pytest.raises(connection.connection_errors, match="handshake failure"):
             connection.connect()
