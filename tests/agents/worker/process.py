@@ -31,7 +31,7 @@ NOWHERE = "postgresql://nobody:nothing@127.0.0.1:1/nowhere"
 POLL_SECONDS = 0.05
 
 
-def wait_until(true: Callable[[], Any], *, what: str, seconds: float = 20.0) -> Any:
+def wait_until(true: Callable[[], Any], *, what: str, seconds: float = 60.0) -> Any:
     """The first true answer."""
     deadline = time.monotonic() + seconds
     while not (answer := true()):
@@ -46,6 +46,18 @@ def a_slice(url: Path | str, first: int, last: int, **content: Any) -> dict[str,
     return a_message(
         "slice", content={**SAMPLES["slice"]["content"], "req_id": str(uuid4()), **where, **content}
     )
+
+
+class Gate:
+    """The payload of a slice that takes until the gate is opened."""
+
+    def __init__(self, directory: Path) -> None:
+        self._open = directory / f"gate-{uuid4().hex[:8]}"
+        self.payload = f"sh -c 'until [ -e {self._open} ]; do sleep 0.05; done'"
+
+    def open(self) -> None:
+        """Let the slice be done."""
+        self._open.touch()
 
 
 class Listener:
@@ -88,6 +100,14 @@ class Listener:
         self.hear()
         return [one for one in self.heard if one.get("worker_id") == worker_id]
 
+    def wait_heartbeat(self, worker_id: str, **said: Any) -> dict[str, Any]:
+        """The first heartbeat of a worker that says this."""
+
+        def found() -> list[dict[str, Any]]:
+            return [beat for beat in self.heartbeats(worker_id) if said.items() <= beat.items()]
+
+        return dict(wait_until(found, what=f"a heartbeat with {said}")[0])
+
     def close(self) -> None:
         """Remove what the broker keeps for it."""
         self._consumer.cancel()
@@ -126,7 +146,8 @@ class WorkerProcess:
         return self
 
     def _is_up(self) -> bool:
-        assert self.process.poll() is None, self.log()
+        # It may have left already, as it was told; what it said before that still comes.
+        assert self.process.poll() in (None, 0), self.log()
         return bool(self._listener.heartbeats(self.worker_id))
 
     @property
@@ -145,7 +166,7 @@ class WorkerProcess:
 
     def wait(self) -> dict[str, Any]:
         """Its summary, once it has left."""
-        assert self.process.wait(20) == 0, self.log()
+        assert self.process.wait(60) == 0, self.log()
         return dict(json.loads(self.log().splitlines()[-1]))
 
     def kill(self) -> None:

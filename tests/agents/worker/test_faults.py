@@ -16,10 +16,10 @@ from services.activemq.engine import ActiveMQ
 from tests.agents.test_relay import sessions
 from tests.engines import require
 
-from .process import Listener, WorkerProcess, a_slice, send, wait_until
+from .process import Gate, Listener, WorkerProcess, a_slice, send, wait_until
 
 # The sockets of a killed broker's clients are left to the collector.
-pytestmark = [pytest.mark.services, pytest.mark.timeout(180), pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.services, pytest.mark.timeout(600), pytest.mark.filterwarnings("ignore")]
 
 Start = Callable[..., WorkerProcess]
 
@@ -34,45 +34,43 @@ def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ActiveMQ]:
     engine.stop()
 
 
-def has_in_hand(listener: Listener, worker: WorkerProcess, req_id: str) -> bool:
-    return any(beat["req_id"] == req_id for beat in listener.heartbeats(worker.worker_id))
-
-
 @pytest.mark.parametrize("bus_url", ["mortal"], indirect=True)
 def test_a_broker_that_is_killed(
-    mortal: ActiveMQ, bus: Connection, a_worker: Start, listener: Listener, tf_file: Path
+    mortal: ActiveMQ, bus: Connection, a_worker: Start, listener: Listener, tf_file: Path, tmp_path: Path
 ) -> None:
-    worker = a_worker()
-    [first] = send(a_slice(tf_file, 100, 101, payload="sleep 4"))
-    wait_until(lambda: has_in_hand(listener, worker, first), what="the slice is in hand")
+    worker, gate = a_worker(), Gate(tmp_path)
+    [first] = send(a_slice(tf_file, 100, 101, payload=gate.payload))
+    listener.wait_heartbeat(worker.worker_id, req_id=first)
     assert mortal.pid is not None
     os.killpg(mortal.pid, signal.SIGKILL)
     mortal.stop()
+    gate.open()
     wait_until(lambda: " done in " in worker.log(), what="the slice is done")
     mortal.start()
 
     with Connection(bus.as_uri(include_password=True), transport_options=bus.transport_options) as again:
         anew = Listener(again)
-        wait_until(lambda: anew.counts()[first], what="its result", seconds=40)
+        wait_until(lambda: anew.counts()[first], what="its result", seconds=120)
         following = a_slice(tf_file, 102, 103)
         with pytest.raises(RetryableError, match="the broker does not take messages"):
             send(following)  # over the connection that broke
         [second] = send(following)
-        wait_until(lambda: anew.counts()[second], what="the next slice", seconds=40)
+        wait_until(lambda: anew.counts()[second], what="the next slice", seconds=120)
         # ActiveMQ forgets what it has delivered before: the slice may come a second time.
         assert anew.counts().keys() == {first, second}
         anew.close()
 
 
 @pytest.mark.parametrize("bus_url", ["pgmq"], indirect=True)
-def test_connections_that_break(a_worker: Start, listener: Listener, tf_file: Path) -> None:
+def test_connections_that_break(a_worker: Start, listener: Listener, tf_file: Path, tmp_path: Path) -> None:
     others = sessions()
-    worker = a_worker()
-    [first] = send(a_slice(tf_file, 100, 101, payload="sleep 3"))
-    wait_until(lambda: has_in_hand(listener, worker, first), what="the slice is in hand")
+    worker, gate = a_worker(), Gate(tmp_path)
+    [first] = send(a_slice(tf_file, 100, 101, payload=gate.payload))
+    listener.wait_heartbeat(worker.worker_id, req_id=first)
     with connection.cursor() as cursor:
         theirs = list(sessions() - others)
         cursor.execute("SELECT pg_terminate_backend(pid) FROM unnest(%s) AS pid", [theirs])
+    gate.open()
     wait_until(lambda: listener.counts()[first], what="its result")
     [second] = send(a_slice(tf_file, 102, 103))
     wait_until(lambda: listener.counts()[second], what="the next slice")

@@ -29,7 +29,7 @@ def found(
     first: int,
     last: int,
     *,
-    timeout: float = 10.0,
+    timeout: float = 60.0,
     scratch: Path | None = None,
     **content: Any,
 ) -> dict[str, Any]:

@@ -30,9 +30,11 @@ def broker(
     else:
         use_broker(monkeypatch, request.getfixturevalue(request.param).environment()["BROKER_URL"])
     with app.connection_for_write() as made:
-        slices_queue()(made.default_channel).declare()
+        queue = slices_queue()(made.default_channel)
+        queue.declare()
+        queue.purge()  # of what other tests of this namespace have left
         yield made
-        slices_queue()(made.default_channel).delete()
+        queue.delete()
     slices._sender.close()
 
 

@@ -13,11 +13,11 @@ from apps.agents.bus.topology import is_plain, worker_queue
 from apps.agents.worker.processing import summary
 from swf_site.celery import app
 
-from .process import Listener, WorkerProcess, a_slice, broadcast, send, wait_until
+from .process import Gate, Listener, WorkerProcess, a_slice, broadcast, send, wait_until
 
 pytestmark = [
     pytest.mark.services,
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(600),
     pytest.mark.parametrize("bus_url", ["pgmq", "rabbitmq", "activemq"], indirect=True),
 ]
 
@@ -52,6 +52,7 @@ def test_its_heartbeats_say_that_it_is_ready_then_that_it_has_ended(
     worker.terminate()
     assert worker.wait()["reason"] == "SIGTERM"
 
+    listener.wait_heartbeat(worker.worker_id, status="ended")
     beats = listener.heartbeats(worker.worker_id)
     for beat in beats:
         parse(beat)
@@ -60,21 +61,22 @@ def test_its_heartbeats_say_that_it_is_ready_then_that_it_has_ended(
 
 
 def test_told_to_end_it_finishes_what_it_has_in_hand_and_leaves_the_rest(
-    a_worker: Start, listener: Listener, bus: Connection, tf_file: Path
+    a_worker: Start, listener: Listener, bus: Connection, tf_file: Path, tmp_path: Path
 ) -> None:
-    worker = a_worker()
-    first, second = send(a_slice(tf_file, 100, 101, payload="sleep 4"), a_slice(tf_file, 102, 103))
-    busy = wait_until(
-        lambda: [one for one in listener.heartbeats(worker.worker_id) if one["status"] == "busy"],
-        what="a busy heartbeat",
-    )
-    assert (busy[0]["req_id"], busy[0]["attempt"]) == (first, 1)
+    worker, gate = a_worker(), Gate(tmp_path)
+    first, second = send(a_slice(tf_file, 100, 101, payload=gate.payload), a_slice(tf_file, 102, 103))
+    busy = listener.wait_heartbeat(worker.worker_id, status="busy")
+    assert (busy["req_id"], busy["attempt"]) == (first, 1)
     worker.terminate()
+    listener.wait_heartbeat(worker.worker_id, status="stopping")
+    gate.open()
 
     assert worker.wait()["done"] == 1, worker.log()
+    wait_until(lambda: listener.counts()[first], what="the result of what it had in hand")
     assert listener.counts() == {first: 1}
     other = a_worker("--max-slices", "1")
     assert other.wait()["done"] == 1
+    wait_until(lambda: listener.counts()[second], what="the result of the rest")
     assert listener.counts() == {first: 1, second: 1}
 
 
@@ -82,11 +84,9 @@ def test_a_slice_whose_worker_was_killed_is_left_to_its_lease(
     a_worker: Start, listener: Listener, tf_file: Path, tmp_path: Path
 ) -> None:
     victim = a_worker()
-    first, second = send(a_slice(tf_file, 100, 101, payload="sleep 60"), a_slice(tf_file, 102, 103))
-    wait_until(
-        lambda: [one for one in listener.heartbeats(victim.worker_id) if one["req_id"] == first],
-        what="the slice in hand",
-    )
+    never = Gate(tmp_path).payload
+    first, second = send(a_slice(tf_file, 100, 101, payload=never), a_slice(tf_file, 102, 103))
+    listener.wait_heartbeat(victim.worker_id, req_id=first)
     victim.kill()
     (left,) = (tmp_path / "scratch" / "slices").iterdir()
     a_worker()
@@ -153,11 +153,17 @@ def _exists(bus: Connection, queue: Queue) -> bool:
 
 
 def test_many_workers_share_slices_and_each_is_done_once(
-    a_worker: Start, listener: Listener, tf_file: Path
+    a_worker: Start, listener: Listener, tf_file: Path, tmp_path: Path
 ) -> None:
-    workers = [a_worker() for _ in range(2)]
-    sent = send(*(a_slice(tf_file, first, first + 1) for first in range(100, 118) for _ in range(10)))
-    wait_until(lambda: len(listener.results()) >= len(sent), what="a result of each", seconds=60)
+    workers, gates = [a_worker() for _ in range(2)], [Gate(tmp_path) for _ in range(2)]
+    # Two that take until each worker has one of them: else one that is quick could have done all.
+    long = [a_slice(tf_file, 100, 101, payload=gate.payload) for gate in gates]
+    sent = send(*long, *(a_slice(tf_file, first, first + 1) for first in range(100, 118) for _ in range(10)))
+    for worker in workers:
+        listener.wait_heartbeat(worker.worker_id, status="busy")
+    for gate in gates:
+        gate.open()
+    wait_until(lambda: len(listener.results()) >= len(sent), what="a result of each", seconds=120)
 
     assert listener.counts() == dict.fromkeys(sent, 1)
     assert {one["sender"] for one in listener.results()} == {one.worker_id for one in workers}
