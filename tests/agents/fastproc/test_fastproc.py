@@ -211,7 +211,7 @@ class TestLeases:
 
     def test_a_lost_worker_is_forgotten_by_the_broker_too(self, forgotten: list[str]) -> None:
         heard()
-        silence()
+        silence(seconds=61)
         taking = Leases(listen_seconds=0)
         for _ in range(2):
             taking.step()
@@ -224,7 +224,7 @@ class TestLeases:
             raise RetryableError("the broker does not take messages")
 
         heard()
-        silence()
+        silence(seconds=61)
         taking = Leases(listen_seconds=0)
         with monkeypatch.context() as patched:
             patched.setattr(leases, "forget_worker", away)
@@ -237,7 +237,7 @@ class TestLeases:
         self, forgotten: list[str]
     ) -> None:
         heard()
-        silence()
+        silence(seconds=61)
         Leases().step()
         assert forgotten == []
 

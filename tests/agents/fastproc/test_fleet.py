@@ -19,15 +19,16 @@ from apps.runs.errors import RetryableError
 from apps.runs.models import JournalEntry, Run
 from apps.stf import services
 from apps.stf.models import FastRun
+from tests.agents.fastproc.proc import runs
 from tests.factories import a_running_run, ended, kinds, registered
 from tests.slices import SLICED, a_sliced_run, done, heard
 
-SLEEPER = (sys.executable, "-c", "import time; time.sleep(60)")
+SLEEPER = (sys.executable, "-c", "import time; time.sleep(600)")
 AT_ONCE = {"worker_rampup_time": 0, "worker_rampdown_time": 0}
 
 
 def eventually(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -91,7 +92,7 @@ class TestChildren:
         assert missing.trouble.startswith("a worker cannot be started: ")
 
     def test_one_that_does_not_leave_is_killed(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
+        deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
         stubborn = Children((sys.executable, "-c", deaf))
         monkeypatch.setattr(children, "LEAVE_SECONDS", 0.5)
         stubborn.keep(1)
@@ -102,14 +103,14 @@ class TestChildren:
         assert children.WORKER[:3] == ("setpriv", "--pdeathsig", "TERM")
         command = [*children.WORKER[:3], *SLEEPER]
         parent = (
-            f"import subprocess, time; print(subprocess.Popen({command!r}).pid, flush=True); time.sleep(60)"
+            f"import subprocess, time; print(subprocess.Popen({command!r}).pid, flush=True); time.sleep(600)"
         )
         with subprocess.Popen((sys.executable, "-c", parent), stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             child = Path("/proc", process.stdout.readline().strip())
             eventually(lambda: (child / "cmdline").read_bytes().startswith(sys.executable.encode()))
             process.kill()
-        eventually(lambda: not (child / "stat").exists() or ") Z " in (child / "stat").read_text())
+        eventually(lambda: not runs(int(child.name)))
 
 
 @pytest.mark.django_db

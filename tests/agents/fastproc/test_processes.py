@@ -21,6 +21,7 @@ from apps.stf.models import FastMonSample, FastRun, TFSlice, Worker
 from apps.stf.services import SampleRead, TfFileMade
 from services.base import REPOSITORY
 from tests import database
+from tests.agents.fastproc.proc import runs
 from tests.agents.worker.process import wait_until
 from tests.engines import names_an_engine
 from tests.factories import a_running_run, an_stf, ended, kinds, registered
@@ -30,7 +31,7 @@ pytestmark = [
     pytest.mark.services,
     pytest.mark.django_db(transaction=True),
     pytest.mark.usefixtures("exit_buffer"),
-    pytest.mark.timeout(180),
+    pytest.mark.timeout(900),
 ]
 SAMPLES, SLICES = 10, 100
 SLOW = "sh -c 'sleep 0.2; echo {} > %OUT'"
@@ -49,7 +50,7 @@ class Agent:
             "BROKER_URL": database.address("pgmq"),
         }
         pgmq.install()
-        self._manage("prepare_broker").wait(60)
+        self._manage("prepare_broker").wait(180)
         self.process = self._manage("agent", "fastproc")
 
     def _manage(self, *arguments: str) -> subprocess.Popen[bytes]:
@@ -87,14 +88,9 @@ def up() -> list[int]:
     return [worker.pid for worker in Worker.objects.filter(ended_at__isnull=True) if worker.pid]
 
 
-def runs(pid: int) -> bool:
-    stat = Path("/proc", str(pid), "stat")
-    return stat.exists() and ") Z " not in stat.read_text()
-
-
 def a_run_to_process(directory: Path, **overrides: object) -> Run:
     """A run with samples in real TF files that wait for being cut."""
-    wanted = {"slices_per_sample": SLICES // SAMPLES, "worker_rampup_time": 0, "lease_seconds": 2}
+    wanted = {"slices_per_sample": SLICES // SAMPLES, "worker_rampup_time": 0}
     run = a_running_run(**SLICED | wanted | overrides)
     stfs = [an_stf(run, sequence) for sequence in range(1, SAMPLES + 1)]
     services.announce_samples(stf.stf_filename for stf in stfs)
@@ -139,7 +135,7 @@ def is_drained(run: Run) -> bool:
 
 def until(agent: Agent, true: Callable[[], object], what: str) -> None:
     try:
-        wait_until(true, what=what, seconds=90)
+        wait_until(true, what=what, seconds=240)
     except AssertionError:
         pytest.fail(f"{what}: {list(Worker.objects.values())}\n{agent.log()}")
 
@@ -170,7 +166,7 @@ def kill_one() -> bool:
 
 def test_workers_and_the_agent_are_killed_and_every_slice_is_done_once(agent: Agent, tmp_path: Path) -> None:
     # A slice is tried three times: a lease that ends while its worker is slow and not dead costs one of them.
-    run = a_run_to_process(tmp_path, slice_payload=SLOW, slice_processing_time=0.2, lease_seconds=5)
+    run = a_run_to_process(tmp_path, slice_payload=SLOW, slice_processing_time=0.2, lease_seconds=15)
     for most in (90, 70):
         until(agent, lambda most=most: up() and states(run).get("queued", SLICES) < most, "some are through")
         until(agent, kill_one, "a worker is killed")
