@@ -21,7 +21,7 @@ from apps.runs import journal
 from apps.runs.selectors import newest_position
 from tests.people import a_user
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 
 def note(*subjects: str, **where: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+from collections import deque
 from datetime import timedelta
 from typing import Any
 
@@ -14,13 +15,15 @@ from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
 
+from apps.agents.models import ApiToken
 from apps.agents.services import revoke_tokens
 from apps.agents.stream import beginning, endpoint, line
 from apps.agents.stream.endpoint import MessageStream
 from apps.runs import journal
-from apps.runs.live import batches, tail
+from apps.runs.live import batches
 from apps.runs.live.feed import Feed
 from apps.runs.models import Namespace
+from tests.agents.worker.process import wait_until
 from tests.people import a_user
 
 from .client import commit, newest, reading, token
@@ -64,7 +67,7 @@ async def test_clients_that_come_and_go_lose_and_double_nothing(
     stream: MessageStream, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whether they find what they have missed in memory, in the database, or partly in either."""
-    monkeypatch.setattr(tail, "KEPT", 5)
+    monkeypatch.setattr(stream.tail, "_items", deque(maxlen=5))
     monkeypatch.setattr(stream._batches, "_limit", 3)
     dice = random.Random(seed)
     start = await newest()
@@ -94,6 +97,7 @@ async def test_a_client_that_keeps_up_costs_no_query(
     stream: MessageStream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await commit("first")
+    await database_sync_to_async(wait_until)(lambda: stream.tail.newest is not None, what="the feed is up")
     async with reading(stream) as one, reading(stream) as other:
         await commit("warm")
         assert await one.subjects(1) == await other.subjects(1)
@@ -155,7 +159,6 @@ async def test_a_database_that_goes_away_costs_no_event(
 ) -> None:
     monkeypatch.setattr(line, "_DATABASE_RETRY_SECONDS", 0.05)
     monkeypatch.setattr(line, "HEARTBEAT_SECONDS", 0.05)
-    monkeypatch.setattr(tail, "KEPT", 1)
     read, away = stream._batches._read, [True] * 3
 
     def shaky(position: int) -> Any:
@@ -256,7 +259,10 @@ async def test_a_token_reads_only_with_its_scope_and_its_namespace(stream: Messa
 async def test_a_stream_ends_with_its_token(stream: MessageStream, monkeypatch: pytest.MonkeyPatch) -> None:
     revoked, by_revoked = await token()
     _, by_other = await token()
-    _, by_short = await token(expires_at=timezone.now() + timedelta(seconds=0.5))
+    brief, by_short = await token(expires_at=timezone.now() + timedelta(days=1))
+    # Late enough to be let in, mostly; and who is not has ended too.
+    soon = timezone.now() + timedelta(seconds=1)
+    await database_sync_to_async(ApiToken.objects.filter(pk=brief).update)(expires_at=soon)
 
     async with (
         reading(stream, headers=by_revoked) as one,
