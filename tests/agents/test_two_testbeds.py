@@ -22,7 +22,7 @@ from tests.system.plain_client import PlainClient
 
 from .stomp.conftest import url_of
 
-pytestmark = [pytest.mark.services, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.services, pytest.mark.timeout(900)]
 
 TOPIC, COMMANDS = "/topic/epictopic", "/queue/workflow_control"
 PROGRAMS = (("relay",), ("agent", "daqsim"), ("agent", "data"))
@@ -57,7 +57,7 @@ class Testbed:
 
     def start(self) -> None:
         """Start all. They find the broker as `prepare_broker` leaves it."""
-        assert self.manage("prepare_broker").wait(60) == 0, self._log.read_text()
+        assert self.manage("prepare_broker").wait(180) == 0, self._log.read_text()
         self._processes = [self.manage(*program) for program in PROGRAMS]
 
     def is_up(self) -> bool:
@@ -104,7 +104,7 @@ def testbeds(postgres: Engine, activemq: Engine, tmp_path: Path) -> Iterator[tup
             admin.execute(SQL("CREATE DATABASE {} TEMPLATE {}").format(Identifier(name), Identifier(source)))
             made.append(Testbed(home, name, f"{server}/{name}", url_of(activemq)))
             if len(made) == 1:
-                assert made[0].manage("migrate", "--no-input", "--verbosity=0").wait(120) == 0
+                assert made[0].manage("migrate", "--no-input", "--verbosity=0").wait(240) == 0
                 for known in names:
                     with psycopg.connect(f"{server}/{name}") as connection:
                         connection.execute(
@@ -115,7 +115,9 @@ def testbeds(postgres: Engine, activemq: Engine, tmp_path: Path) -> Iterator[tup
         try:
             for one in made:
                 one.start()
-            wait_until(lambda: all(one.is_up() for one in made), what="the agents' first heartbeats")
+            wait_until(
+                lambda: all(one.is_up() for one in made), what="the agents' first heartbeats", seconds=180
+            )
             yield made[0], made[1]
         finally:
             for one in made:
@@ -151,7 +153,7 @@ def test_each_takes_the_commands_and_runs_of_its_own_namespace(
     def ended() -> int:
         return int(ours.rows("SELECT count(*) FROM runs_journalentry WHERE kind = 'end_run'")[0][0])
 
-    wait_until(lambda: ended() == RUNS + 1, what=f"all runs have ended: {ours.runs()}")
+    wait_until(lambda: ended() == RUNS + 1, what="all runs have ended", seconds=120)
     wait_until(lambda: theirs.foreign("data") >= 4 * RUNS, what="the other testbed has heard of all of it")
 
     taken = [(ours.namespace, "fast")] * RUNS + [(ours.namespace, "external_daq")]
