@@ -6,6 +6,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from rucio.client import Client
@@ -21,7 +22,7 @@ from .witness import Witness, site_copy
 
 pytestmark = [
     pytest.mark.services,
-    pytest.mark.timeout(420),
+    pytest.mark.timeout(1200),
     pytest.mark.parametrize("testbed", list(Bus), indirect=True),
 ]
 
@@ -41,7 +42,11 @@ VICTIMS = (
 )
 # The broker, where the bus has one of its own.
 BROKER_PROGRAMS = {kind.name for kind in BROKERS.values()}
-GENERATED = "SELECT count(*) FROM runs_journalentry WHERE kind = 'stf_gen'"
+# Of the last run: the testbed may have been through others.
+GENERATED = """
+SELECT count(*) FROM runs_journalentry
+WHERE kind = 'stf_gen' AND run_id = (SELECT id FROM runs_run ORDER BY id DESC LIMIT 1)
+"""
 # What must have been handed on after a restart, as a growing number. The others must answer or beat; the fast path is
 # looked at in the end.
 PROGRESS = {
@@ -56,8 +61,8 @@ PROGRESS = {
 }
 # Entries of the fast path, which may be several of one subject; `fast_path.py` looks at what came of them.
 FAST_PATH = "^(slice|sample|tf_file|worker|dispatching|run_imminent_worker|stop_transformer)"
-HANDED_ON_SECONDS = 30  # from when supervisor has started it
-RESTART_SECONDS = 60
+HANDED_ON_SECONDS = 120  # from when supervisor has started it
+RESTART_SECONDS = 180
 
 
 def _number(testbed: Testbed, query: str) -> int:
@@ -112,7 +117,7 @@ def test_a_run_survives_the_kill_of_every_process(testbed: Testbed) -> None:
     run = testbed.start_run("--stf-count", str(STFS), "--stf-size", "100000", "--stf-interval", "1.0")
     wait_until(
         lambda: _number(testbed, _verified(run)) > 0,
-        seconds=60,
+        seconds=180,
         what="the first copy is verified",
     )
 
@@ -121,10 +126,10 @@ def test_a_run_survives_the_kill_of_every_process(testbed: Testbed) -> None:
     for victim in (*VICTIMS, *(name for name in BROKER_PROGRAMS if name == testbed.bus)):
         _kill_and_see_it_go_on(testbed, victim)
 
-    wait_until(lambda: testbed.lifecycle(run) == "closed", seconds=180, what="the run is closed")
+    wait_until(lambda: testbed.lifecycle(run) == "closed", seconds=480, what="the run is closed")
     wait_until(
         lambda: _number(testbed, _released(run)) == STFS,
-        seconds=30,
+        seconds=120,
         what="the exit buffer is empty",
     )
     witness.stop()
@@ -164,11 +169,12 @@ def _kill_in_mid_job(testbed: Testbed, kind: str) -> None:
         if kind == "pilot" and not testbed.pids(*words["payload"]):
             return False
         for pid in testbed.pids(*words[kind])[-1:]:
-            os.kill(pid, signal.SIGKILL)
-            return True
+            with suppress(ProcessLookupError):  # it may end by itself meanwhile; then the next one is taken
+                os.kill(pid, signal.SIGKILL)
+                return True
         return False
 
-    wait_until(one, seconds=30, what=f"a {kind} is killed in the middle of a job")
+    wait_until(one, seconds=120, what=f"a {kind} is killed in the middle of a job")
 
 
 def _verified(run: int) -> str:
