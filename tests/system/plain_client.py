@@ -9,7 +9,7 @@ from typing import Any
 
 import stomp
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 class PlainClient(stomp.ConnectionListener):  # type: ignore[misc] # stomp.py has no types
@@ -28,9 +28,11 @@ class PlainClient(stomp.ConnectionListener):  # type: ignore[misc] # stomp.py ha
         self._connection.connect(environment["ACTIVEMQ_USER"], environment["ACTIVEMQ_PASSWORD"], wait=True)
 
     def subscribe(self, destination: str) -> None:
-        """Keep what comes there from now on."""
+        """Keep what comes there from now on; the broker knows of it."""
         self._subscriptions += 1
-        self._connection.subscribe(destination, id=str(self._subscriptions), ack="auto")
+        receipt = uuid.uuid4().hex
+        self._connection.subscribe(destination, id=str(self._subscriptions), ack="auto", receipt=receipt)
+        self._wait_for(receipt)
 
     def send(self, destination: str, body: dict[str, Any] | str, **headers: str) -> None:
         """Send JSON, or a text as it is."""
@@ -41,6 +43,9 @@ class PlainClient(stomp.ConnectionListener):  # type: ignore[misc] # stomp.py ha
         """Send JSON, and wait until the broker has it on its disk."""
         receipt = uuid.uuid4().hex
         self.send(destination, body, receipt=receipt, **headers)
+        self._wait_for(receipt)
+
+    def _wait_for(self, receipt: str) -> None:
         with self._received:
             assert self._received.wait_for(lambda: receipt in self._receipts, PATIENCE), "no receipt came"
 
@@ -55,13 +60,12 @@ class PlainClient(stomp.ConnectionListener):  # type: ignore[misc] # stomp.py ha
 
     def came(self, destination: str) -> list[dict[str, Any]]:
         """The messages so far."""
-        with self._lock:
-            return [body for where, body, _ in self._came if where == destination]
+        return [body for body, _ in self.came_with_headers(destination)]
 
-    def headers(self, destination: str) -> list[dict[str, str]]:
-        """Their STOMP headers."""
+    def came_with_headers(self, destination: str) -> list[tuple[dict[str, Any], dict[str, str]]]:
+        """The messages so far, each with its STOMP headers."""
         with self._lock:
-            return [headers for where, _, headers in self._came if where == destination]
+            return [(body, headers) for where, body, headers in self._came if where == destination]
 
     def close(self) -> None:
         """Disconnect."""
