@@ -17,7 +17,7 @@ from .transformer import Transformer
 
 pytestmark = [
     pytest.mark.services,
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(600),
     pytest.mark.parametrize("testbed", [Bus.ACTIVEMQ], indirect=True),
 ]
 
@@ -44,7 +44,7 @@ def run_of_slices(testbed: Testbed) -> int:
     run = start_run(testbed)
     wait_until(
         lambda: counts(testbed, run).get("queued") == STFS * SLICES_EACH,
-        seconds=60,
+        seconds=120,
         what="the slices wait for a worker",
     )
     return run
@@ -55,6 +55,9 @@ def transformers(testbed: Testbed, run_of_slices: int) -> Iterator[list[Transfor
     """Two of the existing system, for this run."""
     environment = engine("activemq", testbed.home).environment()
     made = [Transformer(environment, "local", str(run_of_slices)) for _ in range(2)]
+    # Only now: the first that is heard of is given slices, and might do them all before the second is there.
+    for one in made:
+        one.beat()
     yield made
     for one in made:
         one.close()
@@ -74,7 +77,9 @@ def test_they_process_each_slice_of_a_run_once_and_hear_its_end(
     testbed: Testbed, run_of_slices: int, transformers: list[Transformer]
 ) -> None:
     all_done = {"done": STFS * SLICES_EACH}
-    wait_until(lambda: counts(testbed, run_of_slices) == all_done, seconds=60, what="each slice is processed")
+    wait_until(
+        lambda: counts(testbed, run_of_slices) == all_done, seconds=120, what="each slice is processed"
+    )
     taken = [one["content"]["req_id"] for each in transformers for one in each.slices]
     assert len(taken) == len(set(taken)) == STFS * SLICES_EACH
     assert all(each.slices for each in transformers)
@@ -83,7 +88,7 @@ def test_they_process_each_slice_of_a_run_once_and_hear_its_end(
             assert (headers["vo"], headers["persistent"]) == ("eic", "true")
             assert (headers["namespace"], headers["run_id"]) == ("local", body["run_id"])
     for each in transformers:
-        assert each.stopped.wait(60), "stop_transformer was not heard"
+        assert each.stopped.wait(120), "stop_transformer was not heard"
     # Another test of this testbed has rubbish parked, which has none of these types.
     assert (
         testbed.rows(
@@ -99,7 +104,7 @@ def test_whoever_starts_transformers_hears_of_a_run_and_its_end(testbed: Testbed
     run = start_run(testbed, workers="local")
     came = wait_until(
         lambda: len(client.came("/topic/panda.workers")) >= 2 and client.came("/topic/panda.workers"),
-        seconds=60,
+        seconds=120,
         what="two messages",
     )
     # The run is over so soon that its end may be told before an agent has asked for workers.
@@ -109,7 +114,7 @@ def test_whoever_starts_transformers_hears_of_a_run_and_its_end(testbed: Testbed
     assert of_type["run_imminent_worker"]["content"]["target_worker_count"] == 2
     wait_until(
         lambda: counts(testbed, run) == {"done": STFS * SLICES_EACH},
-        seconds=60,
+        seconds=120,
         what="our own workers process the slices",
     )
     client.close()

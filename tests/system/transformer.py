@@ -20,16 +20,18 @@ SLICES = "/queue/panda.slices.transformer"
 BROADCAST = "/topic/panda.transformer"
 RESULTS = "/topic/panda.results"
 WORK, STOP = "work", "stop"
+PATIENCE = 60.0
 
 
 class Transformer(stomp.ConnectionListener):  # type: ignore[misc] # stomp.py has no types
-    """One transformer, at work until `close`; its processor is the fake one, without the sleep."""
+    """One transformer, at work from its `beat` until `close`; its processor is the fake one, without the sleep."""
 
     def __init__(self, environment: dict[str, str], namespace: str, run_id: str) -> None:
         self.internal_id = str(uuid4())
         self.slices: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.stopped = threading.Event()
+        self._subscribed = threading.Event()
         self._labels = {"vo": "eic", "namespace": namespace, "run_id": run_id}
         self._connection = stomp.Connection12(
             [(environment["ACTIVEMQ_HOST"], int(environment["ACTIVEMQ_PORT"]))]
@@ -39,8 +41,14 @@ class Transformer(stomp.ConnectionListener):  # type: ignore[misc] # stomp.py ha
         selector = f"namespace='{namespace}' AND run_id='{run_id}'"
         one_at_a_time = {"activemq.prefetchSize": "1", "selector": selector}
         self._connection.subscribe(SLICES, id=WORK, ack="client-individual", headers=one_at_a_time)
-        self._connection.subscribe(BROADCAST, id=STOP, ack="auto", headers={"selector": selector})
-        self._beat()
+        self._connection.subscribe(
+            BROADCAST, id=STOP, ack="auto", headers={"selector": selector}, receipt="subscribed"
+        )
+        assert self._subscribed.wait(PATIENCE), "the broker does not say that it knows of the subscriptions"
+
+    def on_receipt(self, frame: Any) -> None:
+        if frame.headers["receipt-id"] == "subscribed":
+            self._subscribed.set()
 
     def on_message(self, frame: Any) -> None:
         if frame.headers["subscription"] == STOP:
@@ -49,9 +57,10 @@ class Transformer(stomp.ConnectionListener):  # type: ignore[misc] # stomp.py ha
             return
         message = json.loads(frame.body)
         if message["msg_type"] == "slice":
-            self._process(message)
-            self.slices.append(message)
+            # Before its result is out: whoever sees that looks here.
             self.headers.append(dict(frame.headers))
+            self.slices.append(message)
+            self._process(message)
         self._connection.ack(frame.headers["ack"])
 
     def _process(self, message: dict[str, Any]) -> None:
@@ -84,8 +93,8 @@ class Transformer(stomp.ConnectionListener):  # type: ignore[misc] # stomp.py ha
             **self._labels,
         )
 
-    def _beat(self) -> None:
-        """It does so every 30 s; nothing in a test takes so long."""
+    def beat(self) -> None:
+        """Say that it is there. It does so every 30 s; nothing in a test takes so long."""
         labels = {name: value for name, value in self._labels.items() if name != "run_id"}
         self._publish(
             "heartbeat",
