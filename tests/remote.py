@@ -18,7 +18,7 @@ import stomp
 from services.base import REPOSITORY
 
 POLL_SECONDS = 0.05
-ANSWER_SECONDS = 20.0
+ANSWER_SECONDS = 60.0
 
 
 class ManagerProcess:
@@ -38,7 +38,7 @@ class ManagerProcess:
         """How many lines with these words it has written."""
         return sum(words in line for line in self._log.read_text().splitlines())
 
-    def wait_said(self, words: str, times: int = 1, seconds: float = 20.0) -> None:
+    def wait_said(self, words: str, times: int = 1, seconds: float = ANSWER_SECONDS) -> None:
         """Wait until it has written so many lines with these words."""
         deadline = time.monotonic() + seconds
         while self.said(words) < times:
@@ -46,7 +46,7 @@ class ManagerProcess:
             assert self.process.poll() is None, f"it has ended:\n{self._log.read_text()}"
             time.sleep(POLL_SECONDS)
 
-    def end(self, seconds: float = 20.0) -> int:
+    def end(self, seconds: float = ANSWER_SECONDS) -> int:
         """SIGTERM it; its exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(seconds)

@@ -45,10 +45,10 @@ def testbed(request: pytest.FixtureRequest) -> Iterator[Testbed]:
     environment |= {"SWF_HOME": str(home), "SWF_TRANSFER": "posix", "SWF_ANONYMOUS_READ": "true"}
     command = [str(REPOSITORY / "swf-testbed")]
     try:
-        subprocess.run([*command, "start-local", "--bus", bus], env=environment, check=True, timeout=240)
+        subprocess.run([*command, "start-local", "--bus", bus], env=environment, check=True, timeout=480)
         running = Testbed(home, environment, bus)
         yield running
         running.close()
     finally:
-        subprocess.run([*command, "stop-local"], env=environment, check=False, timeout=120)
+        subprocess.run([*command, "stop-local"], env=environment, check=False, timeout=240)
         shutil.rmtree(home, ignore_errors=True)

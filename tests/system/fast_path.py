@@ -67,7 +67,7 @@ def assert_fast_path_adds_up(testbed: Testbed, run: int) -> int:
     try:
         wait_until(
             lambda: testbed.try_rows(_IS_THROUGH, values) == [(True,)],
-            seconds=60,
+            seconds=180,
             what="the fast path is through",
         )
     except AssertionError as error:

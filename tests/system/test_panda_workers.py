@@ -13,7 +13,7 @@ from .testbed import Testbed, wait_until
 
 pytestmark = [
     pytest.mark.services,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
     # Any would do; so it is one with other tests.
     pytest.mark.parametrize("testbed", [Bus.PGMQ], indirect=True),
 ]
@@ -25,7 +25,7 @@ def test_the_slices_of_a_run_are_processed_by_jobs_that_leave_when_it_is_through
     run = testbed.start_run("--workflow", "fast", "--stf-count", str(STFS), *settings)
     wait_until(
         lambda: counts(testbed, run) == {"done": STFS * SLICES_EACH},
-        seconds=120,
+        seconds=240,
         what="each slice is processed",
     )
     workers = testbed.rows(
@@ -44,6 +44,6 @@ def test_the_slices_of_a_run_are_processed_by_jobs_that_leave_when_it_is_through
             )
             == [(1, 1, "")]
         ),
-        seconds=60,
+        seconds=180,
         what="its jobs have left by themselves",
     )

@@ -16,12 +16,14 @@ from .testbed import Testbed
 
 pytestmark = [
     pytest.mark.services,
+    pytest.mark.timeout(900),
     pytest.mark.parametrize("testbed", [Bus.ACTIVEMQ], indirect=True),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
 
 USER = "operator"
-START_SECONDS = 60
+# As long as it takes the testbed to stop or start; it does not give itself more.
+START_SECONDS = 180
 
 
 @pytest.fixture
@@ -45,7 +47,7 @@ def test_the_testbed_is_stopped_started_and_asked_from_afar(
     assert sorted(status["agents_running"]) == sorted(system.AGENTS)
     assert status["supervisord_status"] == "running"
 
-    stopped = operator.ask("stop_testbed")
+    stopped = operator.ask("stop_testbed", seconds=START_SECONDS)
     assert stopped["status"] == "ok", stopped
     status = operator.ask("status")
     assert (status["ready"], status["agents_running"]) == (False, [])
@@ -63,7 +65,7 @@ def test_the_testbed_is_stopped_started_and_asked_from_afar(
 
     operator.leave()
     killed = testbed.kill("activemq")
-    manager.wait_said("listening on", times=2, seconds=40)
+    manager.wait_said("listening on", times=2, seconds=120)
     assert testbed.restarted("activemq", killed)
     operator = connect(testbed)
     restarted = operator.ask("restart", seconds=START_SECONDS)

@@ -138,7 +138,7 @@ class Testbed:
 
     def page(self, path: str) -> str:
         """A page of the web server."""
-        with urlopen(self._web + path, timeout=10) as answer:
+        with urlopen(self._web + path, timeout=30) as answer:
             return str(answer.read().decode())
 
     def restarted(self, program: str, killed: int) -> bool:
