@@ -39,7 +39,7 @@ class Engine(ABC):
     name: ClassVar[str]
     # The variable by which a user names another server of this kind; it is one of `environment()`.
     selected_by: ClassVar[str]
-    start_seconds: ClassVar[float] = 60.0
+    start_seconds: ClassVar[float] = 120.0
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
 
     def __init__(self, home: Path | None = None) -> None:

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import time
 from pathlib import Path
-from typing import ClassVar, NoReturn
+from typing import NoReturn
 
 import amqp
 
@@ -43,7 +43,6 @@ class RabbitMQ(Engine):
 
     name = "rabbitmq"
     selected_by = "BROKER_URL"
-    start_seconds: ClassVar[float] = 90.0
 
     @property
     def port(self) -> int:

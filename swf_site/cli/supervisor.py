@@ -21,7 +21,7 @@ from swf_site.cli.home import Home
 from swf_site.cli.processes import MARK
 
 CONFIGURATION = REPOSITORY / "supervisord.conf"
-LAUNCH_SECONDS = 10.0
+LAUNCH_SECONDS = 60.0
 SHUTDOWN_SECONDS = 90.0
 POLL_SECONDS = 0.05
 STOPPED_STATES = frozenset({"STOPPED", "EXITED", "FATAL"})

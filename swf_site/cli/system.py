@@ -27,7 +27,7 @@ AGENTS = ("daqsim", "data", "processing", "fastmon", "fastproc")
 PROGRAMS = ("web", "relay", *AGENTS)
 # Engines start at once, unless they keep their data in another one, or have nothing to do without it.
 ENGINE_AFTER = {"rucio": ("postgres",), "panda": ("postgres",), "pilots": ("panda",)}
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 POLL_SECONDS = 0.1
 LOG_LINES = 20
 # A program that ended this often while it was waited for will not come up by itself.
