@@ -10,7 +10,11 @@ import pytest
 from services.base import Engine
 from services.panda.pilot import attempt, patience, payload
 from services.panda.pilot.engine import Pilots
-from tests.services.pilot.processing import WALL_SECONDS, processing  # noqa: F401 - a fixture
+from tests.services.pilot.processing import (
+    SHORT_WALL_SECONDS,
+    WALL_SECONDS,
+    processing,  # noqa: F401 - a fixture
+)
 from tests.services.pilot.world import World
 
 
@@ -25,6 +29,18 @@ def pilots(panda: Engine) -> Iterator[Engine]:
         running.start()
         yield running
         running.stop()
+
+
+@pytest.fixture
+def hasty(pilots: Engine) -> Iterator[None]:
+    """These pilots, but no payload may take longer than `SHORT_WALL_SECONDS`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SWF_PILOT_WALL_SECONDS", str(SHORT_WALL_SECONDS))
+        pilots.stop()
+        pilots.start()
+        yield
+    pilots.stop()
+    pilots.start()
 
 
 @pytest.fixture

@@ -26,7 +26,8 @@ from services.rucio.settings import SCOPE
 from services.storage import storage_root
 
 SITE = "E1_BNL"
-WALL_SECONDS = 8
+# Of a payload: so long that a busy machine keeps to it, or so short that a test waits for its end.
+WALL_SECONDS, SHORT_WALL_SECONDS = 120, 3
 SUMMARY = "python3 -m payloads.stf_summary %IN --root stf.root --summary stf.json"
 BEGIN = datetime(2026, 11, 22, 12, tzinfo=UTC)
 ENDED = ("done", "finished", "failed", "aborted", "broken", "exhausted")
@@ -141,7 +142,7 @@ class Processing:
         }
         data = None if body is None else json.dumps(body).encode()
         url = f"{self._url.scheme}://{self._url.netloc}/api/v1/{method}"
-        with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=10) as response:
+        with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=60) as response:
             answer: dict[str, Any] = json.load(response)
         return answer
 
@@ -194,7 +195,7 @@ def _rucio_client(rucio: Engine) -> Client:
         account=variables["RUCIO_ACCOUNT"],
         auth_type="userpass",
         creds={"username": variables["RUCIO_USERNAME"], "password": variables["RUCIO_PASSWORD"]},
-        timeout=20,
+        timeout=60,
     )
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 import uproot
 
@@ -16,11 +18,14 @@ from services.panda.pilot.engine import SLOTS, Pilots
 from tests.engines import Engines
 from tests.services.catalogue import poll
 from tests.services.pilot.processes import gone
-from tests.services.pilot.processing import SITE, WALL_SECONDS, Processing
+from tests.services.pilot.processing import SHORT_WALL_SECONDS, SITE, SUMMARY, Processing
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.timeout(900)]
 
-SLOW = "sleep 1; python3 -m payloads.stf_summary %IN --root stf.root --summary stf.json"
+
+def held_until(go: Path) -> str:
+    """A payload that runs until the file `go` is there, and then does what it has to."""
+    return f"until [ -e {go} ]; do sleep 0.1; done; {SUMMARY}"
 
 
 def pilot_pids(pilots: Engine, site: str = SITE) -> list[int]:
@@ -39,6 +44,16 @@ def payload_pids(pilots: Engine) -> list[int]:
         if f"SWF_PILOT_JOB={pilots.directory}/".encode() in environment:
             found.append(int(directory.name))
     return found
+
+
+def payload_shell(pilots: Engine) -> int | None:
+    """The process of a payload that its pilot has started: the others come of it."""
+    pids = payload_pids(pilots)
+    for pid in pids:
+        with suppress(psutil.NoSuchProcess):
+            if psutil.Process(pid).ppid() not in pids:
+                return pid
+    return None
 
 
 def assert_each_stf_counts_once(processing: Processing) -> None:
@@ -67,14 +82,17 @@ def test_stf_is_processed_from_its_dataset_to_registered_results(processing: Pro
     assert log.name.endswith(".log.tgz")
 
 
-def test_pilot_that_is_killed_costs_an_attempt_and_no_result(processing: Processing, pilots: Engine) -> None:
+def test_pilot_that_is_killed_costs_an_attempt_and_no_result(
+    processing: Processing, pilots: Engine, tmp_path: Path
+) -> None:
     processing.add_stfs(4)
-    processing.submit(SLOW)
+    processing.submit(held_until(tmp_path / "go"))
     processing.close()
     poll(lambda: processing.states()["running"] >= 2, processing.why)
     victims = pilot_pids(pilots)
     for pid in victims:
         os.kill(pid, signal.SIGKILL)
+    (tmp_path / "go").touch()
     poll(processing.ended, processing.why)
     assert processing.status() == "done", processing.why()
     assert_each_stf_counts_once(processing)
@@ -83,12 +101,17 @@ def test_pilot_that_is_killed_costs_an_attempt_and_no_result(processing: Process
     assert not set(pilot_pids(pilots)) & set(victims)
 
 
-def test_payload_that_is_killed_is_tried_again(processing: Processing, pilots: Engine) -> None:
+def test_payload_that_is_killed_is_tried_again(
+    processing: Processing, pilots: Engine, tmp_path: Path
+) -> None:
     processing.add_stfs(2)
-    processing.submit(SLOW)
+    processing.submit(held_until(tmp_path / "go"))
     processing.close()
-    poll(lambda: payload_pids(pilots), processing.why)
-    os.kill(min(payload_pids(pilots)), signal.SIGKILL)
+    poll(lambda: payload_shell(pilots), processing.why)
+    pid = payload_shell(pilots)
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    (tmp_path / "go").touch()
     poll(processing.ended, processing.why)
     assert processing.status() == "done", processing.why()
     assert_each_stf_counts_once(processing)
@@ -116,15 +139,16 @@ def test_parent_that_is_killed_takes_all_with_it(
 
 @pytest.mark.parametrize("name", ["panda", "rucio"])
 def test_server_that_is_killed_in_mid_job_is_waited_for(
-    processing: Processing, pilots: Engine, engines: Engines, name: str
+    processing: Processing, pilots: Engine, engines: Engines, tmp_path: Path, name: str
 ) -> None:
     processing.add_stfs(3)
-    processing.submit(SLOW)
+    processing.submit(held_until(tmp_path / "go"))
     processing.close()
     poll(lambda: processing.states()["running"] == 2, processing.why)
     server = engines.start(name)
     assert server.pid is not None
     os.kill(server.pid, signal.SIGKILL)
+    (tmp_path / "go").touch()
     poll(lambda: "does not answer" in str(pilots.ready()))
     server.stop()
     server.start()
@@ -151,7 +175,6 @@ def stop(processing: Processing) -> None:
         pytest.param("nonsense %IN", "exited with 127", id="wrong payload"),
         pytest.param("echo no calibration >&2; exit 3", "exited with 3: no calibration", id="non-zero"),
         pytest.param("true", "output stf.root is missing: the payload did not write it", id="nothing"),
-        pytest.param("sleep 100", f"did not end in {WALL_SECONDS} s", id="hangs"),
         pytest.param("head -c 400000000 /dev/zero > stf.root", "allowed are 300 MB", id="too much"),
     ],
 )
@@ -165,6 +188,17 @@ def test_bad_payload_ends_in_a_reason(processing: Processing, command: str, word
     assert job["jobStatus"] == "failed"
     assert words in f"{job['pilotErrorDiag']} {job['exeErrorDiag']}", processing.why()
     assert processing.outputs("stf.root") == processing.outputs("stf.json") == []
+
+
+@pytest.mark.usefixtures("hasty")
+def test_payload_that_hangs_ends_in_a_reason(processing: Processing) -> None:
+    processing.add_stfs(1)
+    processing.submit("sleep 100", maxAttempt=1)
+    processing.close()
+    poll(processing.ended, processing.why)
+    assert processing.status() == "failed"
+    (job,) = processing.jobs()
+    assert f"did not end in {SHORT_WALL_SECONDS} s" in job["pilotErrorDiag"], processing.why()
 
 
 def test_damaged_stf_is_named(processing: Processing) -> None:
