@@ -231,5 +231,5 @@ def test_pilot_takes_one_job_after_the_other_and_ends_when_asked(world: World) -
     world.panda.after_update = last
     begin = time.monotonic()
     world.pilot.run()
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 30  # no pause between them is near that
     assert [one["job_id"] for one in world.panda.reports if one["job_status"] == "finished"] == [8, 9]

@@ -94,6 +94,7 @@ def arm(world: World, fuse: Fuse, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(shutil, "rmtree", lambda path, ignore_errors: piecemeal(path, fuse.tick))
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("kill", [False, True], ids=["left alone", "killed by PanDA too"])
 def test_nothing_is_lost_or_doubled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, locks: list[int], *, kill: bool
