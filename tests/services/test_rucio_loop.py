@@ -11,7 +11,7 @@ from services.loop import Step
 from services.rucio.server import loop as loops
 from services.rucio.server.loop import DaemonLoop
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 
 def _running(*steps: Step) -> tuple[DaemonLoop, threading.Event]:
@@ -21,12 +21,13 @@ def _running(*steps: Step) -> tuple[DaemonLoop, threading.Event]:
     return loop, wake
 
 
-def test_no_step_begins_while_a_request_is_urgent() -> None:
+def test_no_step_begins_while_a_request_is_urgent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loops, "LONGEST_YIELD_SECONDS", PATIENCE)
     begun = threading.Semaphore(0)
     loop, wake = _running(Step("copies", lambda: begun.release() or 0))
     assert begun.acquire(timeout=PATIENCE)
     with loop.yielding():
-        while begun.acquire(timeout=0.01):  # one that had begun before
+        while begun.acquire(timeout=0.2):  # one that had begun before
             pass
         wake.set()
         assert not begun.acquire(timeout=0.2)
@@ -63,21 +64,24 @@ def test_a_failing_daemon_is_named_and_the_others_go_on() -> None:
     assert loop.reason() is None
 
 
-def test_what_can_wait_stands_back_while_copies_move_but_not_for_ever() -> None:
+@pytest.mark.parametrize(("copying", "longest"), [(0.2, PATIENCE), (PATIENCE, 0.2)])
+def test_what_can_wait_stands_back_while_copies_move_but_not_for_ever(
+    monkeypatch: pytest.MonkeyPatch, copying: float, longest: float
+) -> None:
+    monkeypatch.setattr(loops, "COPYING_SECONDS", copying)
+    monkeypatch.setattr(loops, "LONGEST_STAND_BACK_SECONDS", longest)
     loop = DaemonLoop([], threading.Event())
+    began = time.monotonic()
     loop.do(Step("submitter", lambda: 1))
-    waiting = threading.Thread(target=loop.stand_back)
-    waiting.start()
-    waiting.join(0.1)
-    assert waiting.is_alive()
-    waiting.join(PATIENCE)
-    assert not waiting.is_alive()
+    loop.stand_back()
+    assert 0.2 <= time.monotonic() - began < PATIENCE
 
 
-def test_nothing_stands_back_for_rules() -> None:
+def test_nothing_stands_back_for_rules(monkeypatch: pytest.MonkeyPatch) -> None:
     loop = DaemonLoop([], threading.Event())
+    monkeypatch.setattr(loops, "COPYING_SECONDS", PATIENCE)
+    monkeypatch.setattr(loops, "LONGEST_STAND_BACK_SECONDS", PATIENCE)
     loop.do(Step("evaluator", lambda: 1))
-    waiting = threading.Thread(target=loop.stand_back)
-    waiting.start()
-    waiting.join(PATIENCE)
-    assert not waiting.is_alive()
+    began = time.monotonic()
+    loop.stand_back()
+    assert time.monotonic() - began < PATIENCE
