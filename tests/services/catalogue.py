@@ -16,7 +16,7 @@ from services.base import Engine
 from services.rucio.settings import SCOPE
 from services.storage import E0, E1, storage_root
 
-DEADLINE_SECONDS = 60.0
+DEADLINE_SECONDS = 180.0
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def test_a_confirmed_message_survives_sigkill_and_nothing_else_does(own: RabbitM
     assert own.ready() is not None
     own.start()
     with Connection(own.environment()["BROKER_URL"]) as client:
-        message = client.SimpleQueue("kept").get(timeout=10)
+        message = client.SimpleQueue("kept").get(timeout=60)
         assert message.payload == {"precious": True}
         message.ack()
     own.stop()

@@ -59,7 +59,7 @@ def test_nor_if_other_processes_chose_for_them(tmp_path: Path, monkeypatch: pyte
 def test_processes_that_ask_at_once_agree(tmp_path: Path) -> None:
     command = [sys.executable, "-c", ASK, str(tmp_path)]
     asking = [subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) for _ in range(5)]
-    answers = {process.communicate(timeout=30)[0].strip() for process in asking}
+    answers = {process.communicate(timeout=120)[0].strip() for process in asking}
     assert answers == {str(port(tmp_path, "one"))}
 
 
