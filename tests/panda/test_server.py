@@ -102,6 +102,8 @@ def test_what_was_detached_does_not_keep_a_task_from_ending(
     task_id = submit(api, run)
     poll(lambda: len(api.jobs(task_id)) == 2)
     run.detach([moved])
+    # Else a job of it that is killed is tried again.
+    poll(lambda: api.files(task_id)[moved] == "missing", lambda: api.files(task_id))
     run.register([kept], run.site)
     one = a_pilot(panda, catalogue, task_id)
     one.finish(one.wait_for_job())
