@@ -16,7 +16,7 @@ from services.storage import E1
 from tests.panda.steps import a_pilot, job, kill, stopped, submit, wait_for_job
 from tests.panda.world import NICKNAME_SCOPE, Api, Pilot, Run, adler32, client_of_rucio, pilot, poll
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.timeout(600)]
 
 
 def test_a_job_holds_while_rucio_is_away(
@@ -174,7 +174,6 @@ def _all_done_but_given_up(api: Api, task_id: int) -> bool:
 def test_three_hundred_jobs_go_through_two_sites(
     panda: Engine, rucio: Engine, api: Api, catalogue: Any
 ) -> None:
-    """In half a minute at most, so that 20 a second of an idle machine are 10 of a busy one."""
     runs = {site: Run(catalogue, site) for site in E1}
     for run in runs.values():
         run.add(run.files(150))

@@ -327,7 +327,7 @@ def test_in_any_order_nothing_is_lost_and_nothing_doubled(
         settings=settings(
             max_examples=10,
             stateful_step_count=20,
-            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+            suppress_health_check=list(HealthCheck),
         ),
     )
 

@@ -20,7 +20,7 @@ from services.panda.tokens import pilot_token, user_token
 from services.rucio.settings import SCOPE
 from services.storage import E1
 
-DEADLINE_SECONDS = 30.0
+DEADLINE_SECONDS = 180.0
 NICKNAME_SCOPE = "user.swf"
 
 
@@ -43,7 +43,7 @@ class Api:
         self.base = base
         # Nothing is left open that a test would have to close.
         limits = httpx.Limits(max_keepalive_connections=0)
-        self.http = httpx.Client(base_url=f"{base}/api/v1/", headers=headers, timeout=30, limits=limits)
+        self.http = httpx.Client(base_url=f"{base}/api/v1/", headers=headers, timeout=60, limits=limits)
 
     def get(self, path: str, **query: Any) -> dict[str, Any]:
         """The reply to a GET."""

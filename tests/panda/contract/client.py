@@ -48,7 +48,7 @@ class ClientProcess:
     def close(self) -> None:
         """End the process."""
         self._requests.close()
-        self._process.wait(10)
+        self._process.wait(60)
         self._answers.close()
 
     def _ask(self, request: tuple[Any, ...]) -> Any:

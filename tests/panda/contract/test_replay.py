@@ -46,7 +46,7 @@ class Replay:
         if "Origin" in headers:
             headers["Authorization"] = api.http.headers["Authorization"]
         content = one.body if body is None else json.dumps(body)
-        with httpx.Client(headers={"Accept": "*/*"}, timeout=30) as http:
+        with httpx.Client(headers={"Accept": "*/*"}, timeout=60) as http:
             url = f"{self.server.base}{one.path}?{one.query if query is None else query}".rstrip("?")
             return http.request(one.verb, url, headers=headers, content=content)
 
@@ -161,13 +161,14 @@ def test_sandboxes_are_kept_with_the_same_words(replay: Replay) -> None:
     headers = {"Accept": "application/json", "Origin": "EIC"}
     headers["Authorization"] = replay.server.user.http.headers["Authorization"]
     url = f"{replay.server.base}{RECORDED[29].path}"
-    response = httpx.post(url, headers=headers, files={"file": (name, content, "application/octet-stream")})
+    files = {"file": (name, content, "application/octet-stream")}
+    response = httpx.post(url, headers=headers, files=files, timeout=60)
     assert compare(RECORDED[29], response, replay.server.name) == []
     found = replay.send(34, body=known).json()
     assert found["success"] is True
     assert found["message"].split(":")[0] == "FOUND"
     assert found["message"].split(":")[2] == name
-    fetched = httpx.get(f"{replay.server.base}/cache/{name}")
+    fetched = httpx.get(f"{replay.server.base}/cache/{name}", timeout=60)
     assert fetched.content == content
 
 
