@@ -19,7 +19,7 @@ from services.base import default_home
 from services.ports import port
 from tests import database
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 
 def note(*subjects: str, size: int = 0) -> None:
@@ -87,6 +87,6 @@ class Web:
 
     def _answers(self) -> bool:
         try:
-            return urllib.request.urlopen(f"{self.url}/healthz", timeout=1).status == 200
+            return urllib.request.urlopen(f"{self.url}/healthz", timeout=5).status == 200
         except (URLError, OSError):
             return False

@@ -37,7 +37,7 @@ def browser(web: Web) -> Iterator[Browser]:
     if chromium is None:
         pytest.skip("chromium is missing: apt-get install chromium")
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        running = playwright.chromium.launch(executable_path=chromium, args=FLAGS, timeout=PATIENCE * 1000)
         yield running
         running.close()
 
@@ -46,6 +46,7 @@ def browser(web: Web) -> Iterator[Browser]:
 def page(browser: Browser) -> Iterator[Page]:
     """A page whose errors fail the test: those of its code, and what the policy for content does not let it do."""
     opened = browser.new_page(viewport={"width": 1280, "height": 900})
+    opened.set_default_timeout(PATIENCE * 1000)
     errors: list[str] = []
     opened.on("pageerror", lambda error: errors.append(str(error)))
     opened.on("console", lambda said: errors.append(said.text) if "Security Policy" in said.text else None)

@@ -56,5 +56,5 @@ def test_redoc_draws_the_schema(strict: Page, web: Web, colours: str) -> None:
     strict.get_by_role("link", name="Read it (Redoc)").click()
 
     # It draws all operations at once.
-    expect(strict.get_by_role("heading", name="SWF testbed")).to_be_visible(timeout=120_000)
+    expect(strict.get_by_role("heading", name="SWF testbed")).to_be_visible()
     expect(strict.get_by_role("heading", name="stf_files_create")).to_be_attached()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from apps.runs.models import Run
 from apps.stf import services
@@ -54,6 +54,7 @@ def sign_in(page: Page, web: Web, elsewhere: Elsewhere, path: str) -> None:
     page.get_by_label("Username").fill("shifter")
     page.get_by_label("Password").fill("secret")
     page.get_by_role("button", name="Log in").click()
+    page.wait_for_url(web.url + path)
 
 
 def test_the_run_page_follows_processing(page: Page, web: Web, elsewhere: Elsewhere) -> None:
@@ -106,12 +107,14 @@ def test_stfs_that_move_are_drawn_where_they_are(page: Page, web: Web, elsewhere
     expect(page.locator("[data-stage=processed-E1_JLAB] [data-of]")).to_have_text("of 0")
 
 
-def figures(page: Page) -> list[str]:
+def figures(page: Page) -> Locator:
     """What the strips say of each stage: done, of how many, failed."""
-    return page.locator("[data-stage] .figure").all_inner_texts()
+    return page.locator("[data-stage] .figure")
 
 
-def test_events_lead_where_loading_the_page_does(page: Page, web: Web, elsewhere: Elsewhere) -> None:
+def test_events_lead_where_loading_the_page_does(
+    browser: Browser, page: Page, web: Web, elsewhere: Elsewhere
+) -> None:
     run = elsewhere(a_running_run, stf_count=8, policy="round-robin")
     page.goto(f"{web.url}/runs/{run.run_number}/")
     expect(page.locator("[data-live]")).to_have_attribute("data-state", "live")
@@ -136,9 +139,10 @@ def test_events_lead_where_loading_the_page_does(page: Page, web: Web, elsewhere
     expect(done(page, "processed-E1_BNL")).to_have_text("5")
     expect(done(page, "processed-E1_JLAB")).to_have_text("1")
     expect(of).to_have_text("of 6")
-    live = figures(page)
-    page.reload()
-    assert figures(page) == live
+    loaded = browser.new_page()
+    loaded.goto(page.url)
+    # Where no event tells enough, a page asks for what there is.
+    expect(figures(page)).to_have_text(figures(loaded).all_inner_texts(), use_inner_text=True)
 
 
 def test_another_policy_gives_the_page_its_sites(page: Page, web: Web, elsewhere: Elsewhere) -> None:
