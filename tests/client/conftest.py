@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from swf_client import Rest
+from swf_client import Rest, heartbeat, line, logs
 
 from apps.agents.bus.relay import sequence
 from apps.agents.models import AppLog
@@ -31,6 +31,18 @@ def a_token(user: str = "ann", expires_at: datetime | None = None) -> str:
     """A token that may read and write."""
     owner = User.objects.filter(username=user).first() or a_user(user, "agent")
     return issue_token(owner, by="tester", name="for tests", expires_at=expires_at).secret
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever ends or waits for its records does so for as long as a busy machine may take."""
+    for module, name in (
+        (logs, "LAST_WORD_SECONDS"),
+        (heartbeat, "LAST_WORD_SECONDS"),
+        (line, "CONNECT_SECONDS"),
+        (line, "_GOODBYE_SECONDS"),
+    ):
+        monkeypatch.setattr(module, name, PATIENCE)
 
 
 @pytest.fixture

@@ -88,7 +88,6 @@ def test_without_a_role_it_ends_and_says_which(web: Web, tmp_path: Path) -> None
     assert "this needs the role agent" in error
 
 
-@pytest.mark.timeout(120)
 def test_server_and_agent_are_killed_and_no_message_is_lost(web: Web, tmp_path: Path) -> None:
     run = a_running_run()
     token, state = a_token(), tmp_path / "state.json"
@@ -147,10 +146,14 @@ def test_reasons_come_by_field(rest: Rest) -> None:
     assert list(refusal.value.errors) == ["operational_state"]
 
 
-def test_a_testbed_whose_database_is_away_is_asked_again(transactional_db: None, tmp_path: Path) -> None:
+def test_a_testbed_whose_database_is_away_is_asked_again(
+    transactional_db: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The first answer of a process may take long; there is no time for a second one.
+    monkeypatch.setattr("swf_client.rest.TIMEOUT_SECONDS", PATIENCE)
     web = Web(tmp_path / "web.log", DATABASE_URL="postgresql://nobody@127.0.0.1:1/nothing")
     web.start()
-    asking = Rest(web.url, a_token(), patience=1.0)
+    asking = Rest(web.url, a_token(), patience=0.0)
     try:
         for ask in (lambda: asking.get("runs/"), lambda: asking.post("logs/", [])):
             with pytest.raises(Away, match="the database does not answer") as away:
@@ -177,8 +180,10 @@ def test_a_thousand_log_records_arrive_in_order(logger: logging.Logger) -> None:
     assert said() == [str(nth) for nth in range(1000)]
 
 
-@pytest.mark.timeout(120)
-def test_log_records_outlive_ten_seconds_without_a_server(web: Web, logger: logging.Logger) -> None:
+def test_log_records_outlive_ten_seconds_without_a_server(
+    web: Web, logger: logging.Logger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("swf_client.web.RETRY_MOST_SECONDS", 1.0)
     between = threading.Event()
     logger.info("0")
     eventually(said)

@@ -109,7 +109,6 @@ def test_what_is_no_message_goes_to_the_dead_letters(
     assert take(activemq, f"DLQ.{queue}").body == text.encode()
 
 
-@pytest.mark.timeout(180)
 def test_a_broker_that_is_killed_costs_no_message(
     activemq: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

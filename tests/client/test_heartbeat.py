@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 
 import pytest
-from swf_client import Heartbeat, Refused, Rest, web
+from swf_client import Heartbeat, Refused, Rest, heartbeat, web
 
 from .server import Server, answers
 from .test_logs import eventually
@@ -85,7 +85,8 @@ def test_an_agent_that_is_not_let_in_is_told_so_when_it_starts(server: Server) -
         heart_of(server, period=60.0).start()
 
 
-def test_the_end_does_not_take_long_when_the_server_is_away() -> None:
+def test_the_end_does_not_take_long_when_the_server_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heartbeat, "LAST_WORD_SECONDS", 1.0)
     with Server(otherwise=answers(200)) as server:
         heart = heart_of(server, period=60.0)
         heart.start()
