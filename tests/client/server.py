@@ -9,6 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
+# Where no server is: whoever is there now may be another one in a moment, but for the first ports.
+NOBODY = "http://127.0.0.1:1"
+
 Reply = Callable[[http.server.BaseHTTPRequestHandler], None]
 
 

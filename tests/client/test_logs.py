@@ -18,9 +18,9 @@ from swf_client import LogHandler, Rest, logs, web
 
 from apps.agents.models import AppLog
 
-from .server import Server, answers
+from .server import NOBODY, Server, answers
 
-PATIENCE = 20.0
+PATIENCE = 120.0
 
 
 class Keeper:
@@ -148,14 +148,18 @@ def test_a_testbed_takes_all_of_it(rest: Rest, logger: logging.Logger) -> None:
     assert AppLog.objects.filter(extra_data__raw__startswith="\\x00 ").count() == 200
 
 
-def test_a_thousand_records_come_in_order_in_few_requests(keeper: Keeper, logger: logging.Logger) -> None:
+def test_a_thousand_records_come_in_order_in_few_requests(
+    keeper: Keeper, logger: logging.Logger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A batch that is not full is waited for, however long the machine has other things to do.
+    monkeypatch.setattr(logs, "GATHER_SECONDS", PATIENCE)
     handler = handler_of(keeper, logger)
     for nth in range(1000):
         logger.info("%d", nth)
     handler.flush()
 
     assert keeper.said == [str(nth) for nth in range(1000)]
-    assert len(keeper.server.asked) <= 4
+    assert len(keeper.server.asked) == 2
 
 
 @settings(max_examples=25)
@@ -196,7 +200,8 @@ def test_who_logs_does_not_wait_for_a_server_that_says_nothing(logger: logging.L
         begun = time.monotonic()
         for nth in range(1000):
             logger.info("%d", nth)
-        assert time.monotonic() - begun < 2
+        # The client itself gives up waiting after ten seconds.
+        assert time.monotonic() - begun < 5
         held.set()
         handler.close()
 
@@ -205,7 +210,9 @@ def test_the_oldest_are_dropped_and_counted_when_there_are_too_many(
     keeper: Keeper, logger: logging.Logger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logs, "GATHER_SECONDS", 0.0)
-    keeper.troubles = [503] * 1000
+    # Asked again soon, however long it was away.
+    monkeypatch.setattr(web, "RETRY_MOST_SECONDS", 0.1)
+    keeper.troubles = [503] * 10_000
     handler = handler_of(keeper, logger, kept_records=100)
     logger.info("in hand")
     eventually(lambda: keeper.server.asked)
@@ -229,7 +236,9 @@ def test_a_record_that_is_refused_takes_no_other_with_it(
         logger.info("poison" if nth == 37 else "%d", *(() if nth == 37 else (nth,)))
     handler.flush()
 
-    *others, note = keeper.records
+    # It comes with the next batch, which there is if the machine was busy while these were logged.
+    [note] = [record for record in keeper.records if "dropped" in record["extra_data"]]
+    others = [record for record in keeper.records if record is not note]
     assert [record["message"] for record in others] == [str(nth) for nth in range(100) if nth != 37]
     assert note["extra_data"] == {"dropped": 1}
     assert "refuses log records" in capfd.readouterr().err
@@ -264,30 +273,34 @@ def test_without_a_good_token_standard_error_is_told_once_and_records_wait(
 
 PROGRAM = """
 import logging, sys
-from swf_client import LogHandler, Rest
+from swf_client import LogHandler, Rest, logs
+logs.LAST_WORD_SECONDS = float(sys.argv[2])
 logging.getLogger().addHandler(LogHandler(Rest(sys.argv[1]), "example", "example-agent-ann-1"))
 for nth in range(700):
     logging.warning("%d", nth)
 """
 
 
-def ended(url: str) -> tuple[str, float]:
-    """What a program that logs and ends says on standard error, and after how long it has ended."""
+def ended(url: str, last_word: float) -> tuple[str, float]:
+    """What a program that logs and ends says on standard error, and after how long it has ended.
+
+    It spends `last_word` seconds at most on sending what it has when it ends.
+    """
     begun = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", PROGRAM, url], capture_output=True, text=True, timeout=60)
+    command = [sys.executable, "-c", PROGRAM, url, str(last_word)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=2 * PATIENCE)
     assert done.returncode == 0
     return done.stderr, time.monotonic() - begun
 
 
 def test_a_process_sends_everything_before_it_ends(keeper: Keeper) -> None:
-    said, _ = ended(keeper.server.url)
+    said, _ = ended(keeper.server.url, last_word=PATIENCE)
     assert keeper.said == [str(nth) for nth in range(700)]
     assert not said
 
 
 def test_a_process_ends_though_the_server_is_away_and_says_what_is_lost() -> None:
-    with Server() as gone:
-        pass
-    said, seconds = ended(gone.url)
-    assert said == f"example-agent-ann-1: 700 log records were not sent to {gone.url}\n"
-    assert seconds < 8
+    said, seconds = ended(NOBODY, last_word=1.0)
+    assert said == f"example-agent-ann-1: 700 log records were not sent to {NOBODY}\n"
+    # The client alone would go on for a minute.
+    assert seconds < 30

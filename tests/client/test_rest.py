@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -10,7 +11,7 @@ from email.utils import format_datetime
 import pytest
 from swf_client import Away, Refused, Rest, SettingMissing, rest, web
 
-from .server import Reply, Server, answers, cut
+from .server import NOBODY, Reply, Server, answers, cut
 
 REFUSAL = b'{"detail": "some values were not accepted", "errors": {"status": ["no such status", "so there"]}}'
 
@@ -73,11 +74,12 @@ def test_other_errors_are_raised_at_once_with_their_reasons(server: Server, stat
 
 @pytest.mark.parametrize("form", ["seconds", "date"])
 def test_it_waits_as_long_as_the_server_says(server: Server, form: str) -> None:
+    begun = time.monotonic()
+    # To the second, so one at the least is left.
     moment = format_datetime(datetime.now(UTC) + timedelta(seconds=2))
     server.replies = [answers(503, Retry_After="1" if form == "seconds" else moment), answers(200)]
-    begun = time.monotonic()
     Rest(server.url).get("runs/")
-    assert 0.9 <= time.monotonic() - begun < 5
+    assert 0.9 <= time.monotonic() - begun < 20
 
 
 def test_patience_has_an_end(server: Server) -> None:
@@ -87,27 +89,34 @@ def test_patience_has_an_end(server: Server) -> None:
     with pytest.raises(Away, match=r"POST .*/api/logs/: the database does not answer; given up after 60 s"):
         Rest(server.url).post("logs/")
 
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 20
 
 
 def test_a_server_that_is_away_is_asked_for_as_long_as_patience_lasts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(web, "RETRY_FIRST_SECONDS", 0.02)
-    with Server() as gone:
-        pass
     begun = time.monotonic()
 
     with pytest.raises(Away, match="refused"):
-        Rest(gone.url, patience=0.5).get("runs/")
+        Rest(NOBODY, patience=0.5).get("runs/")
 
-    assert time.monotonic() - begun < 1
+    # Its usual patience is a minute.
+    assert time.monotonic() - begun < 20
 
 
-def test_a_server_that_says_nothing_counts_as_away(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_says_nothing_counts_as_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "RETRY_FIRST_SECONDS", 0.001)
     monkeypatch.setattr(rest, "TIMEOUT_SECONDS", 0.2)
-    server.replies = [lambda handler: time.sleep(0.5), answers(200, b"7")]
-    assert Rest(server.url).get("runs/") == 7
+    held = threading.Event()
+
+    def silent(handler: object) -> None:
+        held.wait()
+
+    # On a busy machine the next ones may be answered too late as well.
+    with Server(silent, otherwise=answers(200, b"7")) as server:
+        assert Rest(server.url).get("runs/") == 7
+        held.set()
 
 
 def test_an_answer_that_is_cut_off_is_asked_for_again(server: Server) -> None:
