@@ -90,12 +90,15 @@ class TestBacklog:
         run = a_sliced_run(2)
         heard()
         done(*services.claim_slices(1))
-        TFSlice.objects.filter(status="done").update(completed_at=timezone.now() - timedelta(seconds=5))
+        since = timezone.now() - timedelta(seconds=5)
+        TFSlice.objects.filter(status="done").update(completed_at=since)
         backlog = selectors.backlog(FastRun.objects.get(run=run))
+        passed = (timezone.now() - since).total_seconds()
 
-        assert backlog.finish_rate == pytest.approx(0.4, rel=0.05)
+        # Two in five seconds of one worker, and in what has passed meanwhile.
+        assert 2 / passed <= backlog.finish_rate <= 0.4
         assert backlog.slice_seconds == pytest.approx(1.0)
-        assert backlog.worker_seconds == pytest.approx(2.5, rel=0.05)  # two in five seconds of one worker
+        assert 2.5 <= backlog.worker_seconds <= passed / 2
 
     def test_without_worker_it_says_who_has_to_start_one(self) -> None:
         reasons = {

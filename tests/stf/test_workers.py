@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from uuid import uuid4
 
 import pytest
@@ -110,9 +111,14 @@ def test_a_silent_one_is_lost_and_its_slices_return_at_once() -> None:
 
     assert counted(run) == {"queued": 5, "claimed": 1}
     returned = slice_of(one.req_id)
-    assert (returned.retries, returned.reason) == (1, "worker worker-1 was lost: not heard of for 6 s")
     entry = JournalEntry.objects.get(kind="worker_lost")
-    assert entry.payload == {"reason": "not heard of for 6 s", "slices_returned": 1}
+    reason = entry.payload["reason"]
+    assert entry.payload == {"reason": reason, "slices_returned": 1}
+    assert (returned.retries, returned.reason) == (1, f"worker worker-1 was lost: {reason}")
+    # To the second: it may have become the next one by now.
+    silent = re.fullmatch(r"not heard of for (\d+) s", reason)
+    assert silent
+    assert int(silent[1]) >= 6
 
 
 def test_a_lost_one_that_is_heard_of_again_is_back() -> None:
