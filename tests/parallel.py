@@ -51,7 +51,10 @@ def blocked(call: Callable[[], Any]) -> Iterator[Future[Any]]:
 
 
 def _somebody_waits() -> bool:
+    """For this transaction, that is: others of the same PostgreSQL have locks of their own."""
     with connection.cursor() as cursor:
         # `pg_stat_activity` says the same throughout a transaction.
-        cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid)))"
+        )
         return bool(cursor.fetchone()[0])
