@@ -25,7 +25,7 @@ from tests.factories import a_run
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 
 def content(run_number: int | None) -> dict[str, Any]:
