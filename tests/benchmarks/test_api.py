@@ -25,6 +25,7 @@ COUNTING = 2
 @pytest.mark.timeout(600)
 def test_all_is_answered_in_a_constant_number_of_queries() -> None:
     with running_site() as site, Console(quiet=True).status("") as status:
+        forget_use(site)
         few, many = (
             measure(site, size, 900_000 + nth, EFFORT, status) for nth, size in enumerate(EFFORT.sizes)
         )
@@ -44,6 +45,12 @@ def test_all_is_answered_in_a_constant_number_of_queries() -> None:
     assert all(one.exact for one in fanned_out)
     check_registrations(few, many)
     json.dumps([asdict(few), asdict(many)])
+
+
+def forget_use(site: Site) -> None:
+    """That the token is used is noted once a minute, by one query more of whichever request comes then. Not here."""
+    with site.connect() as connection:
+        connection.execute("UPDATE agents_apitoken SET last_used_at = now() + interval '1 day'")
 
 
 def by_question(measured: Measured) -> dict[str, int]:
