@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from swf_site import buckets
 from swf_site.buckets import Buckets
 
-PATIENCE = 30.0
+PATIENCE = 120.0
 DAY = 86_400.0
 forked = get_context("fork")
 

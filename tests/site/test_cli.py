@@ -26,7 +26,7 @@ from swf_site.cli.steps import Step, run_steps
 from swf_site.cli.supervisor import Supervisor
 from tests.engines import names_an_engine
 
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 @pytest.fixture

@@ -7,8 +7,16 @@ import re
 import pytest
 
 from services.base import Engine
+from swf_site.cli import broker, elsewhere
 from swf_site.cli.elsewhere import Server, servers
 from swf_site.cli.home import Home
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever lets us in may be busy."""
+    for module in (broker, elsewhere):
+        monkeypatch.setattr(module, "CONNECT_SECONDS", 60)
 
 
 def named(home: Home, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> Server:

@@ -17,7 +17,7 @@ from swf_site.handler import OneThreadHandler
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 THREADS = 2
 
 

@@ -21,7 +21,7 @@ from apps.runs.people import namespaces_of, roles_of
 from swf_site.settings import env
 from tests.issuer import CLIENT, SECRET, Issuer, issuer
 from tests.people import a_user
-from tests.web import Web
+from tests.web import PATIENCE, Web
 
 __all__ = ["issuer"]
 pytestmark = pytest.mark.django_db
@@ -47,7 +47,7 @@ class _Stay(urllib.request.HTTPRedirectHandler):
 def at_provider(location: str) -> str:
     """Where the provider sends the browser back to."""
     try:
-        urllib.request.build_opener(_Stay).open(location, timeout=10)
+        urllib.request.build_opener(_Stay).open(location, timeout=PATIENCE)
     except urllib.error.HTTPError as answer:
         return str(answer.headers["Location"])
     raise AssertionError("the provider has sent nobody back")
@@ -252,7 +252,7 @@ def test_a_browser_logs_in_at_a_real_server(issuer: Issuer, tmp_path: Path) -> N
     web.start()
     try:
         browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
-        page = browser.open(f"{web.url}/login/oidc/?next=/processing/", timeout=20)
+        page = browser.open(f"{web.url}/login/oidc/?next=/processing/", timeout=PATIENCE)
         assert (page.status, page.url) == (200, f"{web.url}/processing/")
         assert "<span>ann</span>" in page.read().decode()
     finally:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from services.base import REPOSITORY
-from tests.web import Web
+from tests.web import PATIENCE, Web
 
 HOST = "swf.example.org"
 SECRET = "iQ7vLx2mZk9Tn4Rb8Wc1Yd6Pf3Gh5Js0Ua-Eo_Vq-Xw-Nz-Kr-Mt"
@@ -29,7 +29,7 @@ def check(**variables: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"]
     environment = {**os.environ, **variables}
     return subprocess.run(
-        command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=60
+        command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=2 * PATIENCE
     )
 
 
@@ -65,7 +65,12 @@ def test_pages_are_for_users_unless_it_is_said() -> None:
     environment = {name: value for name, value in os.environ.items() if name != "SWF_ANONYMOUS_READ"}
     for given, expected in ({}, "False"), ({"SWF_ANONYMOUS_READ": "true"}, "True"):
         done = subprocess.run(
-            command, cwd=REPOSITORY, env=environment | given, capture_output=True, text=True, timeout=60
+            command,
+            cwd=REPOSITORY,
+            env=environment | given,
+            capture_output=True,
+            text=True,
+            timeout=2 * PATIENCE,
         )
         assert done.stdout.strip() == expected, done.stderr
 
@@ -80,7 +85,7 @@ def web(transactional_db: None, tmp_path: Path) -> Iterator[Web]:
 
 def ask(web: Web, path: str, **headers: str) -> HTTPResponse:
     """The answer to a request as the proxy hands it on; redirects are not followed."""
-    connection = HTTPConnection("127.0.0.1", web.port, timeout=20)
+    connection = HTTPConnection("127.0.0.1", web.port, timeout=PATIENCE)
     connection.request(
         "GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()}
     )

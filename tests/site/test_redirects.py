@@ -15,7 +15,7 @@ from django.test import Client
 from apps.agents.services import issue_token
 from apps.runs.models import Run
 from tests.people import a_user
-from tests.web import Web
+from tests.web import PATIENCE, Web
 
 RUN = {"run_number": 102827, "run_conditions": {}}
 
@@ -28,11 +28,13 @@ def token(transactional_db: None) -> dict[str, str]:
 
 
 def test_clients_that_follow_write_there(web: Web, token: dict[str, str]) -> None:
-    by_requests = requests.post(f"{web.url}/api/runs", json=RUN, headers=token, timeout=10)
+    by_requests = requests.post(f"{web.url}/api/runs", json=RUN, headers=token, timeout=PATIENCE)
     changed = requests.patch(
-        f"{web.url}/api/run-states/102827", json={"state": "running"}, headers=token, timeout=10
+        f"{web.url}/api/run-states/102827", json={"state": "running"}, headers=token, timeout=PATIENCE
     )
-    by_httpx = httpx.post(f"{web.url}/api/runs", json=RUN, headers=token, follow_redirects=True)
+    by_httpx = httpx.post(
+        f"{web.url}/api/runs", json=RUN, headers=token, follow_redirects=True, timeout=PATIENCE
+    )
 
     assert (by_requests.status_code, changed.status_code, by_httpx.status_code) == (201, 200, 200)
     assert [step.status_code for step in by_requests.history] == [308]
@@ -44,7 +46,7 @@ def test_a_client_that_does_not_follow_is_told(web: Web, token: dict[str, str]) 
     wish = urllib.request.Request(f"{web.url}/api/runs", json.dumps(RUN).encode(), headers)
 
     with pytest.raises(HTTPError) as refusal:
-        urllib.request.urlopen(wish, timeout=10)
+        urllib.request.urlopen(wish, timeout=PATIENCE)
 
     with refusal.value as answer:
         assert answer.code == 308

@@ -99,7 +99,6 @@ class Reader:
         self._start()
 
 
-@pytest.mark.timeout(120)
 def test_readers_and_server_are_killed_and_nothing_is_lost_or_doubled(web: Web) -> None:
     dice = random.Random(2026)
     readers = [Reader(web.url) for _ in range(2)]
