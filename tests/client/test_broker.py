@@ -183,8 +183,10 @@ def test_a_broker_that_is_away_is_asked_again(name: str) -> None:
 
 
 def test_who_is_not_let_in_is_told_so(activemq: Engine, name: str) -> None:
-    with pytest.raises(Refused, match="ACTIVEMQ_PASSWORD"):
-        next(messages(at(activemq, ACTIVEMQ_PASSWORD="wrong"), name))
+    stranger = at(activemq, ACTIVEMQ_PASSWORD="wrong")
+    with closing(messages(stranger, name)) as line, pytest.raises(Refused, match="ACTIVEMQ_PASSWORD"):
+        # When the broker hangs up before its word is through, it is asked again.
+        list(islice(line, 10))
 
 
 def test_without_stomp_py_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
