@@ -19,7 +19,7 @@ from types import ModuleType
 import pytest
 
 SCRIPT = Path(__file__).resolve().parents[2] / "swf-testbed"
-SECONDS = 60
+SECONDS = 250
 PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # `python3` is the interpreter of the tests
 CLI = "import sys\ndef main(arguments):\n    print('cli', *arguments, sys.prefix)\n    return 7\n"
 WITHOUT_ENSUREPIP = """\
