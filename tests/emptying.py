@@ -45,7 +45,7 @@ def end_sessions() -> None:
     """End the sessions that threads of the last tests have left open."""
     others = "datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()"
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {others}")
+        cursor.execute(f"SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE {others}")
 
 
 def _wait_for_writers() -> None:
