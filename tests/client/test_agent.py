@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import signal
 import threading
@@ -19,6 +20,7 @@ from swf_client import Agent, Away, LogHandler, Refused, Rest
 from swf_client.state import State
 
 from apps.agents.models import AppLog, Subscriber, SystemAgent
+from apps.runs.models import JournalEntry
 from apps.runs.selectors import newest_position
 from tests.factories import a_running_run
 from tests.web import PATIENCE, Web
@@ -41,9 +43,16 @@ def is_connected() -> bool:
     ).exists()
 
 
+def has_handled_all(state: Path) -> bool:
+    """Whether the agent has asked for what follows on the last STF that is ready."""
+    last = JournalEntry.objects.filter(kind="stf_ready").latest("position").position
+    handled: int | None = json.loads(state.read_text()).get("last_event_id")
+    return last is not None and handled is not None and handled >= last
+
+
 def test_the_example_is_known_takes_messages_and_takes_its_leave(web: Web, tmp_path: Path) -> None:
-    run = a_running_run()
-    with example(web.url, a_token(), tmp_path / "state.json") as agent:
+    run, state = a_running_run(), tmp_path / "state.json"
+    with example(web.url, a_token(), state) as agent:
         eventually(is_connected)
         assert Subscriber.objects.get(subscriber_name=NAME).message_filters == {"msg_types": ["stf_ready"]}
 
@@ -53,6 +62,8 @@ def test_the_example_is_known_takes_messages_and_takes_its_leave(web: Web, tmp_p
             run.run_number
         }
 
+        # It counts what it has logged.
+        eventually(lambda: has_handled_all(state))
         agent.send_signal(signal.SIGTERM)
         assert agent.wait(PATIENCE) == 0
     left = SystemAgent.objects.get(instance_name=NAME)
