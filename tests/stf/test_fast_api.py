@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -18,6 +19,12 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("exit_buffer")]
 
 LISTS = ("fastmon-samples", "fastmon-files", "tf-slices", "workers")
 ADMIN = ("fastrun", "fastmonsample", "fastmonfile", "histogramwindow", "tfslice", "worker")
+
+
+@pytest.fixture(autouse=True)
+def long_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has been heard of once stays so, however long the requests before take."""
+    monkeypatch.setattr("apps.stf.selectors.workers.SILENT_AFTER", timedelta(minutes=5))
 
 
 def results(client: Client, query: str) -> list[dict[str, Any]]:
