@@ -19,6 +19,7 @@ from xdist.workermanage import NodeManager, WorkerController
 ALONE = "tests/system"
 # Those that take half a minute and more begin first, so that in the end no process is alone with one of them.
 LONG = (
+    "tests/agents/test_broker_away.py",
     "tests/agents/worker/test_worker.py",
     "tests/browser/test_live_processing.py",
     "tests/services/pilot/test_pilots_service.py",

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
 import psycopg
+import pytest
 
 from services.base import REPOSITORY
-from services.bus import Bus
+from services.bus import BROKERS, Bus
 from services.registry import engine
 from swf_site.cli.home import Home
 from swf_site.cli.supervisor import Supervisor
+from tests.engines import names_an_engine
 
+# What the tests' own engines put into this process's environment must not reach the testbed under test.
+FOREIGN = ("SECRET_KEY", "DJANGO_SETTINGS_MODULE")
 POLL_SECONDS = 0.1
 
 
@@ -144,3 +151,27 @@ class Testbed:
     def restarted(self, program: str, killed: int) -> bool:
         """Whether supervisor has started it anew; it may not be at work yet."""
         return self.pid(program) not in {None, killed}
+
+
+@contextmanager
+def running(bus: Bus) -> Iterator[Testbed]:
+    """A testbed on that bus in a temporary home, started by the command a user types and copying by POSIX means; ended and
+    removed afterwards. The test is skipped if the machine does not have the broker."""
+    if (kind := BROKERS.get(bus)) and (reason := kind(Path("/nowhere")).missing()):
+        pytest.skip(reason)
+    home = Path(tempfile.mkdtemp(prefix="swf-system-"))
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in FOREIGN and (name == "SWF_RUCIO_PYTHON" or not names_an_engine(name))
+    }
+    environment |= {"SWF_HOME": str(home), "SWF_TRANSFER": "posix", "SWF_ANONYMOUS_READ": "true"}
+    command = [str(REPOSITORY / "swf-testbed")]
+    try:
+        subprocess.run([*command, "start-local", "--bus", bus], env=environment, check=True, timeout=480)
+        testbed = Testbed(home, environment, bus)
+        yield testbed
+        testbed.close()
+    finally:
+        subprocess.run([*command, "stop-local"], env=environment, check=False, timeout=240)
+        shutil.rmtree(home, ignore_errors=True)
