@@ -100,7 +100,7 @@ class Asker:
         headers = {"reply-to": self.queue} | ({"correlation-id": correlation} if correlation else {})
         self._client.send(COMMANDS, {"namespace": "local", **fields}, **headers)
         eventually(lambda: len(self._client.came(self.queue)) > before, what=f"an answer to {fields}")
-        return self._client.came(self.queue)[-1], self._client.headers(self.queue)[-1]
+        return self._client.came_with_headers(self.queue)[-1]
 
 
 @pytest.mark.usefixtures("daqsim")
@@ -135,6 +135,6 @@ def test_a_command_for_a_namespace_of_nobody_is_not_met_with_silence(client: Pla
     theirs = f"{COMMANDS}.{nobodys}"
     client.subscribe(theirs)
     eventually(lambda: client.came(theirs), what="the command in the other queue")
-    [left], [kept] = client.came(theirs), client.headers(theirs)
+    [(left, kept)] = client.came_with_headers(theirs)
     assert (left["msg_id"], kept["reply-to"], kept["correlation-id"]) == ("m2", asker.queue, "c9")
     assert UUID(kept["original_message_id"])
