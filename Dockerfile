@@ -13,5 +13,7 @@ RUN useradd --system --uid 10001 --user-group --home-dir /var/lib/swf --create-h
 WORKDIR /srv/swf-testbed
 COPY --from=environments /srv/swf-testbed ./
 COPY . .
+# The user below may not write here, so each process would compile all of it at each start.
+RUN .venv/bin/python -m compileall -q apps client payloads services swf_site
 ENV PATH=/srv/swf-testbed/.venv/bin:$PATH PYTHONUNBUFFERED=1 SWF_HOME=/var/lib/swf
 USER swf
