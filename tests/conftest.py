@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import hypothesis
@@ -51,6 +52,12 @@ def web(transactional_db: None, tmp_path: Path) -> Iterator[Web]:
     process.start()
     yield process
     process.kill()
+
+
+@pytest.fixture
+def long_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that was heard of counts as silent after a minute, not after 5 s: requests and pages may take so long."""
+    monkeypatch.setattr("apps.stf.selectors.workers.SILENT_AFTER", timedelta(minutes=1))
 
 
 @pytest.fixture

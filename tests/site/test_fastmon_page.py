@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -25,13 +24,7 @@ from tests.pages import text
 from tests.people import a_user
 from tests.queries import queries_of
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("exit_buffer")]
-
-
-@pytest.fixture(autouse=True)
-def long_heard(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who has been heard of once stays so, however long pages take to be drawn."""
-    monkeypatch.setattr("apps.stf.selectors.workers.SILENT_AFTER", timedelta(minutes=5))
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("exit_buffer", "long_heard")]
 
 
 def address(run: Run, rest: str = "") -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -15,16 +14,10 @@ from tests.fast import a_sampled_run, beat, claimed, cut, not_sampled, sampled, 
 from tests.people import a_user
 from tests.queries import queries_of
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("exit_buffer")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("exit_buffer", "long_heard")]
 
 LISTS = ("fastmon-samples", "fastmon-files", "tf-slices", "workers")
 ADMIN = ("fastrun", "fastmonsample", "fastmonfile", "histogramwindow", "tfslice", "worker")
-
-
-@pytest.fixture(autouse=True)
-def long_heard(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who has been heard of once stays so, however long the requests before take."""
-    monkeypatch.setattr("apps.stf.selectors.workers.SILENT_AFTER", timedelta(minutes=5))
 
 
 def results(client: Client, query: str) -> list[dict[str, Any]]:

@@ -19,8 +19,8 @@ from apps.runs.errors import RetryableError
 from apps.runs.models import JournalEntry, Run
 from apps.stf import services
 from apps.stf.models import FastRun
-from tests.agents.fastproc.proc import runs
 from tests.factories import a_running_run, ended, kinds, registered
+from tests.processes import gone
 from tests.slices import SLICED, a_sliced_run, done, heard
 
 SLEEPER = (sys.executable, "-c", "import time; time.sleep(600)")
@@ -110,7 +110,7 @@ class TestChildren:
             child = Path("/proc", process.stdout.readline().strip())
             eventually(lambda: (child / "cmdline").read_bytes().startswith(sys.executable.encode()))
             process.kill()
-        eventually(lambda: not runs(int(child.name)))
+        eventually(lambda: gone(int(child.name)))
 
 
 @pytest.mark.django_db

@@ -21,10 +21,10 @@ from apps.stf.models import FastMonSample, FastRun, TFSlice, Worker
 from apps.stf.services import SampleRead, TfFileMade
 from services.base import REPOSITORY
 from tests import database
-from tests.agents.fastproc.proc import runs
 from tests.agents.worker.process import wait_until
 from tests.engines import names_an_engine
 from tests.factories import a_running_run, an_stf, ended, kinds, registered
+from tests.processes import gone
 from tests.slices import SLICED, counted, states
 
 pytestmark = [
@@ -80,7 +80,7 @@ def agent(tmp_path: Path) -> Iterator[Agent]:
     yield one
     pids = up()
     one.kill()
-    wait_until(lambda: not any(map(runs, pids)), what="its workers leave with it")
+    wait_until(lambda: all(map(gone, pids)), what="its workers leave with it")
 
 
 def up() -> list[int]:

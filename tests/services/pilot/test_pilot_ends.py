@@ -16,9 +16,9 @@ from services.panda.pilot import patience
 from services.panda.pilot.errors import Code, Stopped
 from services.panda.pilot.patience import Stop
 from services.panda.pilot.pilot import Pilot
+from tests.processes import gone
 from tests.services.catalogue import poll
 from tests.services.pilot.fakes import described
-from tests.services.pilot.processes import gone
 from tests.services.pilot.world import OUTPUT, World, recover
 
 SLEEPER = 'sleep 1000 & echo $! > "$PIDS"/a; setsid sleep 1000 & echo $! > "$PIDS"/b; wait'

@@ -12,8 +12,8 @@ import pytest
 
 from services.panda.pilot import supervisor
 from services.panda.pilot.supervisor import LONGEST_PAUSE, Slot
+from tests.processes import gone
 from tests.services.catalogue import poll
-from tests.services.pilot.processes import gone
 
 
 class FakeProcess:

@@ -16,8 +16,8 @@ from apps.stf.container.content import expected_truth
 from services.base import Engine, EngineError
 from services.panda.pilot.engine import SLOTS, Pilots
 from tests.engines import Engines
+from tests.processes import gone
 from tests.services.catalogue import poll
-from tests.services.pilot.processes import gone
 from tests.services.pilot.processing import SHORT_WALL_SECONDS, SITE, SUMMARY, Processing
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(900)]
